@@ -1,0 +1,2 @@
+//! (story to come)
+fn main() {}
