@@ -1,0 +1,3 @@
+//! HashiCorp Vault and OpenBao.
+pub mod fields;
+pub use fields::FIELDS;

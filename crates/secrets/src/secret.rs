@@ -1,0 +1,100 @@
+//! The only holder of plaintext.
+//!
+//! Owns: that a secret value is neither printed nor serialised by accident, and is wiped when its last holder
+//! drops it. Must not know: where values come from. There is one way to the text, [`Secret::expose`], so that
+//! `grep expose` lists every place that touches plaintext.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+/// A secret text. Cloning shares the one copy; it has no `Display`, no `Serialize`, and a starred `Debug`.
+#[derive(Clone)]
+pub struct Secret(Arc<Zeroizing<String>>);
+
+impl Secret {
+    /// The plaintext. Do not copy it into anything that is not wiped, logged or kept.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    /// Takes the text over without a copy; the buffer is wiped with the secret.
+    fn from(text: String) -> Self {
+        Self(Arc::new(Zeroizing::new(text)))
+    }
+}
+
+impl From<Zeroizing<String>> for Secret {
+    fn from(text: Zeroizing<String>) -> Self {
+        Self(Arc::new(text))
+    }
+}
+
+impl From<&str> for Secret {
+    /// Copies the text; the caller keeps the duty to wipe the original.
+    fn from(text: &str) -> Self {
+        Self::from(text.to_owned())
+    }
+}
+
+impl PartialEq for Secret {
+    /// Takes the same time for any two texts of one length.
+    fn eq(&self, other: &Self) -> bool {
+        let (ours, theirs) = (self.expose().as_bytes(), other.expose().as_bytes());
+        ours.len() == theirs.len() && ours.iter().zip(theirs).fold(0, |acc, (a, b)| acc | (a ^ b)) == 0
+    }
+}
+
+impl Eq for Secret {}
+
+impl Debug for Secret {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// `Secret` cannot be printed or serialised; these must not compile.
+///
+/// ```compile_fail
+/// println!("{}", postern_secrets::Secret::from("hunter2"));
+/// ```
+/// ```compile_fail
+/// serde_json::to_string(&postern_secrets::Secret::from("hunter2")).unwrap();
+/// ```
+/// ```compile_fail
+/// let text: String = postern_secrets::Secret::from("hunter2").into();
+/// ```
+/// ```compile_fail
+/// let text = postern_secrets::Secret::from("hunter2").to_string();
+/// ```
+#[cfg(doctest)]
+struct CannotLeak;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debug_is_starred_at_any_depth() {
+        let secret = Secret::from("hunter2");
+        assert_eq!(format!("{:?}", Some(vec![secret.clone()])), "Some([***])");
+        assert_eq!(secret.expose(), "hunter2");
+    }
+
+    #[test]
+    fn equality_is_of_the_whole_text() {
+        assert_eq!(Secret::from("abc"), Secret::from("abc"));
+        assert_ne!(Secret::from("abc"), Secret::from("abd"));
+        assert_ne!(Secret::from("abc"), Secret::from("ab"));
+    }
+
+    #[test]
+    fn the_last_clone_owns_the_only_copy() {
+        let secret = Secret::from("hunter2");
+        let clone = secret.clone();
+        assert!(std::ptr::eq(secret.expose(), clone.expose()));
+    }
+}
