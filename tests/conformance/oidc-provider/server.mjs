@@ -1,6 +1,6 @@
 // An OIDC provider that is not ours, for the client-credentials grant on loopback.
 //
-//   node server.mjs DIRECTORY-WITH-node_modules '{"audience": "...", "clients": [{"id", "secret", "method"}]}'
+//   node server.mjs DIRECTORY-WITH-node_modules '{"audience": "...", "client_id": "...", "client_secret": "..."}'
 //
 // Prints one JSON line when it listens, and ends when its standard input closes, so that it never outlives
 // the test that started it.
@@ -21,14 +21,13 @@ const issuer = `http://127.0.0.1:${server.address().port}`;
 
 const provider = new Provider(issuer, {
   jwks: { keys: [{ ...signingKey, kid: 'conformance-1', use: 'sig', alg: 'RS256' }] },
-  clients: settings.clients.map(({ id, secret, method }) => ({
-    client_id: id,
-    client_secret: secret,
-    token_endpoint_auth_method: method,
+  clients: [{
+    client_id: settings.client_id,
+    client_secret: settings.client_secret,
     grant_types: ['client_credentials'],
     response_types: [],
     redirect_uris: [],
-  })),
+  }],
   features: {
     devInteractions: { enabled: false },
     clientCredentials: { enabled: true },

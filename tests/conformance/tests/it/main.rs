@@ -1,0 +1,3 @@
+//! The one test binary of the black-box tests: a module for each promise.
+
+mod real_parts;
