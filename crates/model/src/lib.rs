@@ -1,1 +1,38 @@
-//! (story to come)
+//! What can be configured, as pure data: a kong.yaml as bytes goes in, checked entities come out, or every
+//! violation with its path and line. No IO, no async, no HTTP, and no look at the process environment.
+//!
+//! The modules, in the order in which the data flows:
+//!
+//! 1. [`document`] reads the bytes as written:
+//!    `text` (size, UTF-8) → `deck_env` (`${{ env "DECK_X" }}`, as text) → `yaml` (events → a tree of
+//!    [`document::Node`]s, each with its line and column) → `root` (which form, which top-level lists).
+//! 2. [`check`] turns the [`Document`] into [`Checked`], through one file an entity:
+//!    [`entity::vault`], and later services, routes, consumers, plugins; then `check/references` (every
+//!    `{vault://...}` in the file) and `check/cycles` (vaults that need each other).
+//! 3. [`violation`] is what both say when something is wrong. They say all of it, not only the first.
+//!
+//! Two rules hold throughout. A position points at the file *as written*, also where `${{ }}` has moved lines.
+//! And a text that came out of the environment is never quoted in a message.
+//!
+//! ```
+//! let yaml = br#"
+//! _format_version: "3.0"
+//! vaults:
+//!   - { name: env, prefix: my-env, config: { prefix: "${{ env "DECK_PREFIX" }}" } }
+//! "#;
+//! let env = |name: &str| (name == "DECK_PREFIX").then(|| "APP_".to_owned());
+//! let document = postern_model::read(yaml, &env).unwrap();
+//! let checked = postern_model::check(document).unwrap();
+//! assert_eq!(checked.vaults[0].prefix, "my-env");
+//! ```
+
+pub mod check;
+pub mod document;
+pub mod entity;
+mod nearest;
+pub mod violation;
+
+pub use check::{Checked, check};
+pub use document::{Document, read};
+pub use entity::vault::VaultEntity;
+pub use violation::{Position, Severity, Violation};

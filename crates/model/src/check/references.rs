@@ -1,0 +1,116 @@
+//! Every `{vault://...}` in a document, whatever the entity.
+//!
+//! Owns: that each is well-formed and names a vault that exists. Must not know: which fields make use of it, what it
+//! resolves to.
+
+use postern_secrets::{Kind, Reference, Template};
+
+use crate::document::{Document, Node, Scalar, Value};
+use crate::entity::vault;
+use crate::nearest::did_you_mean;
+use crate::violation::{Position, Report, Violation};
+
+/// Walks the whole document.
+pub(super) fn check(document: &Document, report: &mut Report) {
+    let declared =
+        document.collection(vault::COLLECTION).iter().filter_map(|vault| vault.get("prefix")?.as_str());
+    let mut walk = Walk { declared: declared.collect(), path: Vec::new(), report };
+    walk.node(&document.root);
+}
+
+struct Walk<'a> {
+    declared: Vec<&'a str>,
+    path: Vec<Step<'a>>,
+    report: &'a mut Report,
+}
+
+enum Step<'a> {
+    Key(&'a str),
+    Index(usize),
+}
+
+impl<'a> Walk<'a> {
+    fn node(&mut self, node: &'a Node) {
+        match node.value() {
+            Value::Scalar(scalar) => self.scalar(scalar, node.position()),
+            Value::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    self.step(Step::Index(index), item);
+                }
+            }
+            Value::Map(entries) => {
+                let meant =
+                    entries.iter().filter(|entry| !matches!(&*entry.key.text, "_comment" | "_ignore"));
+                for entry in meant {
+                    self.step(Step::Key(entry.key.shown()), &entry.value);
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, step: Step<'a>, node: &'a Node) {
+        self.path.push(step);
+        self.node(node);
+        self.path.pop();
+    }
+
+    fn scalar(&mut self, scalar: &Scalar, position: Position) {
+        if !Template::has_reference(&scalar.text) {
+            return;
+        }
+        match Template::parse(&scalar.text) {
+            Ok(template) => {
+                template.references().for_each(|reference| self.reference(reference, scalar, position))
+            }
+            Err(error) => {
+                let message = match scalar.concealed {
+                    true => "not a reference, in a text out of the environment".to_owned(),
+                    false => error.to_string(),
+                };
+                self.report
+                    .push(Violation::error(self.path(), Some(position), message).with_hint(error.hint()));
+            }
+        }
+    }
+
+    fn reference(&mut self, reference: &Reference, scalar: &Scalar, position: Position) {
+        let name = reference.name();
+        let unknown = match Kind::parse(name) {
+            Ok(_) => return,
+            Err(_) if self.declared.contains(&name) => return,
+            Err(unknown) => unknown,
+        };
+        let shown = if scalar.concealed { crate::document::CONCEALED } else { name };
+        let hint = if unknown.known_elsewhere {
+            format!("this build has no vault of the kind {name}")
+        } else {
+            let known = self.declared.iter().copied().chain(Kind::ALL.map(Kind::name));
+            did_you_mean(name, known)
+                .filter(|_| !scalar.concealed)
+                .unwrap_or_else(|| "declare it under vaults, or correct the prefix".to_owned())
+        };
+        let violation =
+            Violation::warning(self.path(), Some(position), format!("could not find vault ({shown})"));
+        self.report.push(violation.with_hint(hint));
+    }
+
+    /// `plugins[0].config.headers["x.y"]`
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for step in &self.path {
+            match step {
+                Step::Index(index) => path.push_str(&format!("[{index}]")),
+                Step::Key(key)
+                    if key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) =>
+                {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(key);
+                }
+                Step::Key(key) => path.push_str(&format!("[{key:?}]")),
+            }
+        }
+        path
+    }
+}

@@ -1,0 +1,43 @@
+//! The known name that somebody probably meant.
+//!
+//! Owns: how near is near enough. Must not know: what the names are of.
+
+/// Longer names are nobody's typing slip, and the comparison costs their product.
+const MAX_LENGTH: usize = 64;
+
+/// The candidate with the fewest slips from `name`, if a third of its letters or fewer are wrong.
+pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let length = name.chars().count();
+    if length > MAX_LENGTH {
+        return None;
+    }
+    let slips =
+        |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+    candidates
+        .into_iter()
+        .filter(|candidate| candidate.len() <= MAX_LENGTH)
+        .map(|candidate| (slips(candidate), candidate))
+        .filter(|(slips, _)| *slips <= (length / 3).max(1))
+        .min()
+        .map(|(_, candidate)| candidate)
+}
+
+/// The hint for an unknown name: `did you mean x?`.
+pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(name, candidates).map(|candidate| format!("did you mean {candidate}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_far_and_huge() {
+        let known = ["services", "routes", "vaults", "a"];
+        assert_eq!(nearest("vault", known), Some("vaults"));
+        assert_eq!(nearest("Serivces", known), Some("services"));
+        assert_eq!(nearest("consumers", known), None);
+        assert_eq!(nearest(&"v".repeat(100_000), known), None);
+        assert_eq!(did_you_mean("route", known).as_deref(), Some("did you mean routes?"));
+    }
+}
