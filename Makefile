@@ -1,0 +1,73 @@
+# What a person does here, one target each. CI (.ci/run) calls the same ones.
+
+# CI must not change Cargo.lock behind our back.
+LOCKED := $(if $(CI),--locked)
+CARGO ?= cargo
+POSTERN := target/debug/postern
+
+.DEFAULT_GOAL := help
+.PHONY: help build release demo dev test unit lint fmt house deny audit fuzz bench doc tools clean-tools
+
+help: ## print these targets
+	@echo "make TARGET, where TARGET is one of:"
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## a debug build of postern: target/debug/postern
+	$(CARGO) build $(LOCKED) -p postern
+
+release: ## an optimised build of postern: target/release/postern
+	$(CARGO) build $(LOCKED) --release -p postern
+
+# A debug build: about half the time of an optimised one, and the demo does not need speed.
+demo: ## the tutorial, walked through on this machine; stays up until Ctrl-C, or ends by itself with ONCE=1
+	@echo "Building postern (some minutes the first time, seconds afterwards)"
+	$(CARGO) build $(LOCKED) -p postern
+	@$(POSTERN) demo $(if $(filter-out 0,$(ONCE)),--once)
+
+dev: build ## the dev stack alone: a vault and an identity provider in memory
+	@$(POSTERN) dev
+
+# The black-box tests run the binary, so it is built before them.
+test: tools build ## every test, with real OpenBao and a real OIDC provider
+	$(CARGO) test $(LOCKED)
+
+unit: ## the tests beside the code only; nothing to install
+	$(CARGO) test $(LOCKED) --lib --bins
+
+lint: ## formatting, clippy, docs, scripts and the house rules
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(LOCKED) --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(LOCKED) --no-deps --quiet
+	@scripts/tools lint
+	scripts/house
+
+fmt: ## format the code
+	$(CARGO) fmt --all
+
+house: ## the house rules that no other tool checks
+	@scripts/tools lint
+	scripts/house
+
+deny: ## licences, banned and doubled dependencies (installs cargo-deny into .tools the first time: minutes)
+	scripts/deny bans licenses sources
+
+audit: ## known security advisories (cargo-deny fetches the advisory database)
+	scripts/deny advisories
+
+fuzz: ## each fuzz target for 10 seconds, or SECONDS=n
+	@scripts/tools fuzz
+	fuzz/run $(or $(SECONDS),10)
+
+bench: ## postern beside the bao command line doing the same work: time, CPU, memory
+	@scripts/tools bench
+	$(CARGO) build $(LOCKED) --release -p postern
+	bench/run
+
+doc: ## the API documentation: target/doc/
+	$(CARGO) doc $(LOCKED) --no-deps --document-private-items
+
+tools: ## install what the tests need into .tools/ (OpenBao, Node, an OIDC provider)
+	@scripts/tools test
+
+clean-tools: ## remove what was installed into .tools/
+	rm -rf .tools
