@@ -64,4 +64,4 @@ fn tree(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>, report: &mut Report)
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -269,6 +269,9 @@ impl<'a> Loader<'a> {
 
     fn syntax(&self, error: &ScanError) -> Violation {
         let (line, column) = (error.marker().line(), error.marker().col());
+        if error.info() == "recursion limit exceeded" {
+            return self.too_deep(Span::empty(*error.marker()));
+        }
         let concealed = self.rendered.conceals_between((line, column), (line, column + 1));
         // The parser quotes at most the character it did not expect, and that after a colon.
         let info = if concealed { error.info().split(':').next().unwrap_or_default() } else { error.info() };

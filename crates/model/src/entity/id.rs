@@ -26,6 +26,6 @@ mod tests {
         assert_ne!(id, by_cache_key("consumers", &["my-env"]));
         assert_eq!(id.get_version_num(), 5);
         // Pinned: a change would rename every vault of every user.
-        assert_eq!(id.to_string(), "PINNED");
+        assert_eq!(id.to_string(), "3dc3bf8d-e9b4-576c-af74-01619966a0d0");
     }
 }

@@ -76,7 +76,7 @@ impl Parser<'_> {
 
     fn value(&mut self, token: Token, depth: usize) -> Result<Value, TemplateError> {
         match token {
-            Token::Text(text) => Ok(Value::Text(text)),
+            Token::Text(text) => Ok(Value::Written(text)),
             Token::Integer(value) => Ok(Value::Integer(value)),
             Token::OpenParen => self.pipeline(&Token::CloseParen, depth + 1),
             other => Err(unexpected(&other)),

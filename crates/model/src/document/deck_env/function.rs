@@ -11,6 +11,9 @@ const MAX_INDENT: i64 = 1024;
 /// What an argument or a result is.
 #[derive(Clone)]
 pub(super) enum Value {
+    /// A text in the template itself, which messages may quote.
+    Written(String),
+    /// A text that came out of a function, which no message may quote.
     Text(String),
     Integer(i64),
     Float(f64),
@@ -21,7 +24,7 @@ impl Value {
     /// As it stands in the filled-in text.
     pub(super) fn into_text(self) -> String {
         match self {
-            Self::Text(text) => text,
+            Self::Written(text) | Self::Text(text) => text,
             Self::Integer(value) => value.to_string(),
             Self::Float(value) => value.to_string(),
             Self::Bool(value) => value.to_string(),
@@ -77,9 +80,18 @@ pub(super) fn call(
     env: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Value, TemplateError> {
     match name {
-        "env" => match one("env", "wants one name, as in env \"DECK_X\"", arguments)? {
-            name if !name.starts_with("DECK_") => Err(TemplateError::NotPrefixed(name)),
-            name => env(&name).map(Value::Text).ok_or(TemplateError::NotSet(name)),
+        // The name is quoted when it is wrong, so it has to stand in the template.
+        "env" => match arguments.as_slice() {
+            [Value::Written(name)] if !name.starts_with("DECK_") => {
+                Err(TemplateError::NotPrefixed(name.clone()))
+            }
+            [Value::Written(name)] => {
+                env(name).map(Value::Text).ok_or_else(|| TemplateError::NotSet(name.clone()))
+            }
+            _ => Err(TemplateError::WrongArguments {
+                function: "env",
+                expected: "wants one name, as in env \"DECK_X\"",
+            }),
         },
         "toInt" => convert("toInt", "an integer", arguments, |text| text.parse().ok().map(Value::Integer)),
         "toFloat" => convert("toFloat", "a number", arguments, |text| text.parse().ok().map(Value::Float)),
@@ -87,7 +99,7 @@ pub(super) fn call(
             boolean(text).map(Value::Bool)
         }),
         "indent" => match <[Value; 2]>::try_from(arguments) {
-            Ok([Value::Integer(spaces @ 0..=MAX_INDENT), Value::Text(text)]) => {
+            Ok([Value::Integer(spaces @ 0..=MAX_INDENT), Value::Written(text) | Value::Text(text)]) => {
                 let pad = format!("\n{}", " ".repeat(usize::try_from(spaces).unwrap_or_default()));
                 Ok(Value::Text(text.replace('\n', &pad)))
             }
@@ -116,7 +128,7 @@ fn one(
     arguments: Vec<Value>,
 ) -> Result<String, TemplateError> {
     match <[Value; 1]>::try_from(arguments) {
-        Ok([Value::Text(text)]) => Ok(text),
+        Ok([Value::Written(text) | Value::Text(text)]) => Ok(text),
         _ => Err(TemplateError::WrongArguments { function, expected }),
     }
 }
