@@ -44,13 +44,13 @@ impl Document {
 ///
 /// # Errors
 /// Whatever leaves no tree to check: too large, not UTF-8, broken templates, broken YAML, a limit. Violations that
-/// leave a tree (an unknown top-level name, a list that is none) wait in the document for [`crate::check`], so that
+/// leave a tree (a key that stands twice, an unknown name, a list that is none) wait in the document for [`crate::check`], so that
 /// one run tells all of them.
 pub fn read(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Document, Vec<Violation>> {
     let mut report = Report::default();
     match tree(bytes, env, &mut report) {
-        Some(root) if !report.has_errors() => Ok(root::document(root, report)),
-        _ => Err(report.finish()),
+        Some(root) => Ok(root::document(root, report)),
+        None => Err(report.finish()),
     }
 }
 

@@ -46,8 +46,8 @@ pub struct Entry {
 /// A key of a mapping.
 #[derive(Clone)]
 pub struct Key {
-    /// The key itself.
-    pub text: Box<str>,
+    /// The key itself; merging shares it.
+    pub text: Arc<str>,
     /// Where it was written.
     pub position: Position,
     /// Whether it came out of the environment, so that no message may quote it.

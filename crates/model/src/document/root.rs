@@ -6,86 +6,15 @@
 //! Two forms exist: decK's state file and the DB-less file. They agree on almost everything; a document may use the
 //! union of both, and [`Form`] says which one its words belong to.
 
+mod names;
+
+pub use names::COLLECTIONS;
+
 use super::Document;
 use super::node::{Kind, Node};
 use crate::nearest::did_you_mean;
 use crate::violation::{Report, Violation};
-
-/// The top-level lists of entities that one of the two forms knows, in the order in which they may refer to each
-/// other.
-pub const COLLECTIONS: &[&str] = &[
-    "vaults",
-    "partials",
-    "certificates",
-    "snis",
-    "ca_certificates",
-    "key_sets",
-    "keys",
-    "licenses",
-    "services",
-    "routes",
-    "upstreams",
-    "targets",
-    "consumers",
-    "consumer_groups",
-    "consumer_group_consumers",
-    "plugins",
-    "consumer_group_plugins",
-    "plugins_partials",
-    "filter_chains",
-    "keyauth_credentials",
-    "keyauth_enc_credentials",
-    "basicauth_credentials",
-    "hmacauth_credentials",
-    "jwt_secrets",
-    "oauth2_credentials",
-    "oauth2_authorization_codes",
-    "oauth2_tokens",
-    "acls",
-    "mtls_auth_credentials",
-    "header_cert_auth_credentials",
-    "vault_auth_vaults",
-    "jwt_signer_jwks",
-    "oic_issuers",
-    "oic_jwks",
-    "sessions",
-    "acme_storage",
-    "degraphql_routes",
-    "graphql_ratelimiting_advanced_cost_decoration",
-    "graphql_ratelimiting_cost_decorations",
-    "rbac_users",
-    "rbac_roles",
-    "rbac_user_roles",
-    "rbac_role_endpoints",
-    "rbac_role_entities",
-    "rbac_user_groups",
-    "group_rbac_roles",
-    "groups",
-    "admins",
-    "developers",
-    "files",
-    "document_objects",
-    "applications",
-    "application_instances",
-    "workspaces",
-    "workspace_entity_counters",
-    "event_hooks",
-    "consumer_reset_secrets",
-    "credentials",
-    "keyring_keys",
-    "keyring_meta",
-    "login_attempts",
-    "custom_entities",
-    "custom_plugins",
-    "cloned_plugins",
-    "service_packages",
-    "tags",
-    "parameters",
-    "clustering_data_planes",
-    "clustering_rpc_requests",
-    "clustering_sync_version",
-    "clustering_sync_delta",
-];
+use names::{META, ONLY_DB_LESS, ONLY_DECK};
 
 /// Which form a document is written in, as far as its top level shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,45 +54,6 @@ pub struct Header {
     /// `_info.select_tags`: tags that every entity of the document bears besides its own.
     pub select_tags: Vec<String>,
 }
-
-/// Top-level names that are no lists of entities.
-const META: &[&str] = &[
-    "_format_version",
-    "_transform",
-    "_comment",
-    "_ignore",
-    "_info",
-    "_workspace",
-    "_konnect",
-    "_plugin_configs",
-];
-
-const ONLY_DECK: &[&str] = &[
-    "_info",
-    "_workspace",
-    "_konnect",
-    "_plugin_configs",
-    "custom_plugins",
-    "cloned_plugins",
-    "service_packages",
-];
-
-const ONLY_DB_LESS: &[&str] = &[
-    "_comment",
-    "_ignore",
-    "targets",
-    "snis",
-    "acls",
-    "keyauth_credentials",
-    "basicauth_credentials",
-    "hmacauth_credentials",
-    "jwt_secrets",
-    "oauth2_credentials",
-    "mtls_auth_credentials",
-    "consumer_group_consumers",
-    "consumer_group_plugins",
-    "plugins_partials",
-];
 
 /// Sorts the top level of a tree. What is wrong with it goes into the document's report.
 pub(super) fn document(root: Node, mut report: Report) -> Document {

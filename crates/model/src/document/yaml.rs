@@ -212,7 +212,7 @@ impl<'a> Loader<'a> {
             self.report.push(Violation::error("", Some(position), message).with_hint_if(hint));
         }
         let Some(Open { content: Content::Map { key, .. }, .. }) = self.open.last_mut() else { return };
-        *key = Some(Key { text: scalar.text, position, concealed: scalar.concealed, is_merge });
+        *key = Some(Key { text: scalar.text.into(), position, concealed: scalar.concealed, is_merge });
     }
 
     fn tagged(&mut self, text: &str, tag: &Tag, span: Span) -> Kind {

@@ -5,6 +5,7 @@
 
 use std::collections::hash_map::Entry as Slot;
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use crate::document::node::{Entry, Node};
 use crate::violation::{Report, Violation};
@@ -60,7 +61,7 @@ pub(super) fn merge(
         report.push(duplicate(entry, first.key.position.line));
     }
     let sources: &[Node] = first.value.as_list().unwrap_or(std::slice::from_ref(&first.value));
-    let mut seen: HashSet<Box<str>> = entries.iter().map(|entry| entry.key.text.clone()).collect();
+    let mut seen: HashSet<Arc<str>> = entries.iter().map(|entry| entry.key.text.clone()).collect();
     let mut added = 0_u64;
     for source in sources {
         let Some(merged) = source.as_map() else {

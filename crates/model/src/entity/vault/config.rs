@@ -5,10 +5,10 @@
 use std::collections::BTreeMap;
 
 use postern_secrets::settings::FieldError;
-use postern_secrets::{Kind, Settings, field};
+use postern_secrets::{Kind, Settings, Template, field};
 use serde_json::{Map, Value as Json};
 
-use crate::document::{CONCEALED, Entry, Node, Value};
+use crate::document::{CONCEALED, Entry, Node};
 use crate::entity::Fields;
 use crate::entity::fields::{quote_hint, yaml_1_1_truth};
 use crate::violation::{Position, Violation};
@@ -24,8 +24,8 @@ pub(super) fn check(kind: Kind, fields: &mut Fields<'_>) -> Option<Settings> {
     match Settings::from_entity(kind, &to_json(kind, entries)) {
         Ok(settings) => Some(settings),
         Err(errors) => {
-            for error in errors {
-                let violation = violation(&error, entries, fields);
+            for error in errors.iter().filter(|error| !is_malformed_reference(error, entries)) {
+                let violation = violation(error, entries, fields);
                 fields.report().push(violation);
             }
             None
@@ -68,12 +68,19 @@ fn violation(error: &FieldError, entries: &[Entry], fields: &Fields<'_>) -> Viol
     Violation::error(path, Some(position), message).with_hint_if(hint)
 }
 
-/// A message about a value out of the environment does not repeat it.
+/// Malformed references are told for the whole document at once, by `check`.
+fn is_malformed_reference(error: &FieldError, entries: &[Entry]) -> bool {
+    let value = entries.iter().find(|entry| *entry.key.text == *error.field).map(|entry| &entry.value);
+    let text = value.and_then(Node::as_str).filter(|text| Template::has_reference(text));
+    text.is_some_and(|text| Template::parse(text).is_err())
+}
+
+/// A message about a value out of the environment must not repeat it: only those that never quote are kept.
 fn without_environment(message: &str, value: &Node) -> String {
-    match value.value() {
-        Value::Scalar(scalar) if scalar.concealed && !scalar.text.is_empty() => {
-            message.replace(&*scalar.text, CONCEALED)
-        }
-        _ => message.to_owned(),
+    const QUOTE_NOTHING: [&str; 5] = ["expected ", "must ", "required ", "unknown field", "value should be "];
+    let is_concealed = value.as_scalar().is_some_and(|scalar| scalar.concealed);
+    match is_concealed && !QUOTE_NOTHING.iter().any(|start| message.starts_with(start)) {
+        true => format!("invalid value: {CONCEALED}"),
+        false => message.to_owned(),
     }
 }
