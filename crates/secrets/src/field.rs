@@ -1,8 +1,12 @@
 //! The vocabulary of a vault's fields: name, type, default, limits.
 //!
-//! Owns: what can be said of a field, and how one value is checked against it. Must not know: which fields a kind
-//! of vault has (`backend/*/fields.rs` list them) or where values come from. One list drives decoding, defaults,
-//! checks and documentation.
+//! Owns: what can be said of a field, how one value is checked against it, and (below, a file each) what every kind
+//! of vault can be configured with. Must not know: where values come from or what they do. One list drives decoding,
+//! defaults, checks and documentation.
+
+pub mod env;
+pub mod fs;
+pub mod hcv;
 
 use url::Url;
 
@@ -105,6 +109,11 @@ impl Field {
         std::iter::once(self.name).chain(self.aliases.iter().copied())
     }
 
+    /// Whether the field only says how long a value may be used, or how it is decoded: it changes no request.
+    pub fn is_policy(&self) -> bool {
+        matches!(self.name, "ttl" | "neg_ttl" | "resurrect_ttl" | "base64_decode")
+    }
+
     /// The default as a value.
     pub fn default_setting(&self) -> Option<Setting> {
         self.default.map(|default| match default {
@@ -180,3 +189,45 @@ impl Field {
 fn is_http_url(text: &str) -> bool {
     Url::parse(text).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
 }
+
+/// The longest time that Kong lets a `*_ttl` have, in seconds (about three years).
+const MAX_TTL: f64 = 1e8;
+
+/// A plain optional text; the other field lists start from it.
+const TEXT: Field = Field {
+    name: "",
+    aliases: &[],
+    ty: Type::String,
+    default: None,
+    required: false,
+    rule: Rule::Any,
+    exposure: Exposure::Open,
+    doc: "",
+};
+
+const BASE64_DECODE: Field = Field {
+    name: "base64_decode",
+    // kong.conf spells it the other way round.
+    aliases: &["decode_base64"],
+    ty: Type::Boolean,
+    default: Some(Default::Boolean(false)),
+    doc: "Decode every secret of this vault from base64, after the key is picked; what is not base64 is an error.",
+    ..TEXT
+};
+
+const TTL: Field = Field {
+    name: "ttl",
+    ty: Type::Number,
+    rule: Rule::Between(0.0, MAX_TTL),
+    doc: "Seconds until a secret is read again; none or 0: it is read once.",
+    ..TEXT
+};
+
+const NEG_TTL: Field =
+    Field { name: "neg_ttl", doc: "Seconds until a secret that could not be read is tried again.", ..TTL };
+
+const RESURRECT_TTL: Field = Field {
+    name: "resurrect_ttl",
+    doc: "Seconds for which a secret may be used beyond its ttl while the vault does not answer.",
+    ..TTL
+};

@@ -3,8 +3,7 @@
 
 use thiserror::Error;
 
-use crate::backend::{env, fs, hcv};
-use crate::field::Field;
+use crate::field::{Field, env, fs, hcv};
 
 /// A kind of vault that this build can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -42,10 +41,10 @@ impl Kind {
 
     /// The kind of a name.
     pub fn parse(name: &str) -> Result<Self, UnknownKind> {
-        Self::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| UnknownKind {
-            name: name.to_owned(),
-            known_elsewhere: ELSEWHERE.contains(&name),
-        })
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.name() == name)
+            .ok_or_else(|| UnknownKind { name: name.to_owned(), known_elsewhere: ELSEWHERE.contains(&name) })
     }
 
     /// The name on the wire.

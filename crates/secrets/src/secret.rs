@@ -7,6 +7,7 @@
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
+use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use zeroize::Zeroizing;
 
 /// A secret text. Cloning shares the one copy; it has no `Display`, no `Serialize`, and a starred `Debug`.
@@ -56,8 +57,32 @@ impl Debug for Secret {
     }
 }
 
-/// `Secret` cannot be printed or serialised; these must not compile.
+/// Reading a secret from a document is fine; writing one is not possible.
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Secret;
+
+            fn expecting(&self, f: &mut Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Secret, E> {
+                Ok(Secret::from(text))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// `Secret` can be exposed, but not printed or serialised: the first compiles, the others must not.
 ///
+/// ```
+/// println!("{}", postern_secrets::Secret::from("hunter2").expose());
+/// serde_json::to_string(postern_secrets::Secret::from("hunter2").expose()).unwrap();
+/// let text: String = postern_secrets::Secret::from("hunter2").expose().into();
+/// ```
 /// ```compile_fail
 /// println!("{}", postern_secrets::Secret::from("hunter2"));
 /// ```

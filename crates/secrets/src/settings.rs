@@ -12,8 +12,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
-use crate::backend::hcv;
-use crate::field::{Exposure, Field, Setting, Type};
+use crate::field::{Exposure, Field, Setting, Type, hcv};
 use crate::kind::Kind;
 use crate::reference::{OptionValue, Reference};
 use crate::secret::Secret;
@@ -83,11 +82,9 @@ impl Settings {
             let outcome = match kind.field(name) {
                 None => Err(unknown_field(kind, name)),
                 Some(_) if json.is_null() => Ok(()),
-                Some(field) => {
-                    value_of(field, json).map_err(|message| FieldError::new(name, message)).and_then(|value| {
-                        settings.insert(field, name, value)
-                    })
-                }
+                Some(field) => value_of(field, json)
+                    .map_err(|message| FieldError::new(name, message))
+                    .and_then(|value| settings.insert(field, name, value)),
             };
             errors.extend(outcome.err());
         }
@@ -135,8 +132,9 @@ impl Settings {
                 continue;
             };
             if field.exposure != Exposure::Open {
-                return Err(FieldError::new(name, "cannot be set by a reference")
-                    .with_hint("set it in the vault's own configuration; a reference could send credentials elsewhere"));
+                return Err(FieldError::new(name, "cannot be set by a reference").with_hint(
+                    "set it in the vault's own configuration; a reference could send credentials elsewhere",
+                ));
             }
             settings.values.remove(field.name);
             match option_value(field, option) {
@@ -194,7 +192,7 @@ impl Settings {
         let mut errors: Vec<_> =
             required.map(|field| FieldError::new(field.name, "required field missing")).collect();
         if self.kind == Kind::Hcv {
-            errors.extend(hcv::fields::conflicts(self));
+            errors.extend(hcv::conflicts(self));
         }
         errors
     }
@@ -241,10 +239,11 @@ impl Settings {
         }
     }
 
-    /// A digest by which equal settings are found again; settings that differ in a credential differ in it.
-    pub fn fingerprint(&self) -> [u8; 32] {
+    /// A digest of the fields that count, by which equal settings are found again.
+    pub fn fingerprint_of(&self, counts: impl Fn(&Field) -> bool) -> [u8; 32] {
         let mut text = zeroize::Zeroizing::new(format!("{:?};", self.kind));
-        for (name, value) in &self.values {
+        let fields = self.values.iter().filter(|(name, _)| self.kind.field(name).is_some_and(&counts));
+        for (name, value) in fields {
             // Lengths keep `a=b;c` from being read two ways. Writing to a string cannot fail.
             let _ = match value {
                 Value::Pending(template) => write!(text, "{name}<{template:?};"),
@@ -272,8 +271,11 @@ impl Settings {
         match self.values.get(field.name) {
             Some(known) if *known != value => {
                 let names: Vec<_> = field.spellings().collect();
-                Err(FieldError::new(spelling, format!("differs from its other spelling ({})", names.join(", ")))
-                    .with_hint(format!("keep one of them; {} is the usual one", field.name)))
+                Err(FieldError::new(
+                    spelling,
+                    format!("differs from its other spelling ({})", names.join(", ")),
+                )
+                .with_hint(format!("keep one of them; {} is the usual one", field.name)))
             }
             _ => {
                 self.values.insert(field.name, value);
@@ -306,25 +308,37 @@ fn value_of(field: &Field, json: &Json) -> Result<Value, String> {
     let setting = match (field.ty, json) {
         (_, Json::String(text)) if Template::has_reference(text) => return pending(text),
         (Type::String, Json::String(text)) => Setting::Text(Secret::from(text.as_str())),
-        (Type::Strings, Json::String(text)) => return field.infer(&Secret::from(text.as_str())).map(Value::Checked),
+        (Type::Strings, Json::String(text)) => {
+            return field.infer(&Secret::from(text.as_str())).map(Value::Checked);
+        }
         (Type::Strings, Json::Array(items)) => {
             let texts = items.iter().map(|item| match item {
                 Json::String(text) if !Template::has_reference(text) => Ok(Secret::from(text.as_str())),
-                Json::String(_) => Err("write references in one string with commas, not in a list".to_owned()),
+                Json::String(_) => {
+                    Err("write references in one string with commas, not in a list".to_owned())
+                }
                 _ => Err(field.expected()),
             });
             Setting::Texts(texts.collect::<Result<_, _>>()?)
         }
         (Type::Boolean, Json::Bool(truth)) => Setting::Boolean(*truth),
-        (Type::Integer, Json::Number(number)) => Setting::Integer(number.as_i64().ok_or_else(|| field.expected())?),
-        (Type::Number, Json::Number(number)) => Setting::Number(number.as_f64().ok_or_else(|| field.expected())?),
+        (Type::Integer, Json::Number(number)) => {
+            Setting::Integer(number.as_i64().ok_or_else(|| field.expected())?)
+        }
+        (Type::Number, Json::Number(number)) => {
+            Setting::Number(number.as_f64().ok_or_else(|| field.expected())?)
+        }
         _ => return Err(field.expected()),
     };
     field.obeys(setting).map(Value::Checked)
 }
 
 fn value_of_text(field: &Field, text: &str) -> Result<Value, String> {
-    if Template::has_reference(text) { pending(text) } else { field.infer(&Secret::from(text)).map(Value::Checked) }
+    if Template::has_reference(text) {
+        pending(text)
+    } else {
+        field.infer(&Secret::from(text)).map(Value::Checked)
+    }
 }
 
 fn pending(text: &str) -> Result<Value, String> {

@@ -1,9 +1,76 @@
-//! Environment variables.
-use crate::field::{Exposure,Field, Rule};
-use super::{BASE64_DECODE, TEXT};
-/// fields
-pub const FIELDS: &[Field] = &[Field { name: "prefix", rule: Rule::Matches("^[A-Za-z_-][A-Za-z0-9_-]*$", is_prefix), exposure: Exposure::Open, doc: "Put before every name.", ..TEXT }, BASE64_DECODE];
-fn is_prefix(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_' || c == '-')
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+//! Environment variables. Owns: how a resource becomes a variable's name. Must not know: the process environment
+//! of anyone else; whoever starts the process hands in a snapshot, so these secrets cannot rotate.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::reference::Version;
+use crate::secret::Secret;
+use crate::settings::nearest;
+use crate::vault::{Read, Vault, VaultError};
+
+/// A snapshot of environment variables.
+#[derive(Clone, Debug, Default)]
+pub struct Env(BTreeMap<String, Secret>);
+
+impl Env {
+    /// The variables as they are now. Those that are not UTF-8 are left out by the caller.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        Self(variables.into_iter().map(|(name, value)| (name, Secret::from(value))).collect())
+    }
+
+    /// The variable of exactly this name.
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.0.get(name)
+    }
+}
+
+#[async_trait]
+impl Vault for Env {
+    async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
+        let mut step = request.trail.step("read the environment");
+        let prefix = request.settings.text("prefix");
+        let name = variable(prefix.as_ref().map_or("", Secret::expose), request.resource, request.version);
+        step.fact("variable", &name);
+        step.done(self.get(&name).cloned().ok_or_else(|| {
+            let near = nearest(&name, self.0.keys().map(String::as_str));
+            let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+            VaultError::Absent {
+                message: None,
+                hint: Some(format!("the environment variable {name} is not set{near}")),
+            }
+        }))
+    }
+}
+
+/// `PREFIXRESOURCE` in upper case with underscores for dashes. Version 2 means the previous value.
+fn variable(prefix: &str, resource: &str, version: Option<Version>) -> String {
+    let mut name = format!("{prefix}{resource}").replace('-', "_").to_ascii_uppercase();
+    if version.and_then(Version::as_integer) == Some(2) {
+        name.push_str("_PREVIOUS");
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_kongs_rules() {
+        let cases = [
+            ("", "secrets-test", None, "SECRETS_TEST"),
+            ("test-", "env", None, "TEST_ENV"),
+            ("SECRETS_", "test", None, "SECRETS_TEST"),
+            ("", "a/b.c", None, "A/B.C"),
+            ("", "ünï", None, "üNï"),
+            ("", "x", Some(2), "X_PREVIOUS"),
+            ("", "x", Some(1), "X"),
+            ("", "x", Some(3), "X"),
+        ];
+        for (prefix, resource, version, expected) in cases {
+            assert_eq!(variable(prefix, resource, version.map(Version::from)), expected);
+        }
+    }
 }

@@ -50,7 +50,11 @@ fn name(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
     if name.contains('@') {
         f.write_char('@')?;
     }
-    if bracketed { write!(f, "[{name}]")? } else { f.write_str(name)? }
+    if bracketed {
+        write!(f, "[{name}]")?
+    } else {
+        f.write_str(name)?
+    }
     if name.contains(':') {
         f.write_char(':')?;
     }

@@ -76,7 +76,7 @@ fn radix(digits: &str, base: u32) -> Option<f64> {
     if digits.is_empty() {
         return None;
     }
-    digits.chars().try_fold(0.0, |value, digit| {
-        Some(value * f64::from(base) + f64::from(digit.to_digit(base)?))
-    })
+    digits
+        .chars()
+        .try_fold(0.0, |value, digit| Some(value * f64::from(base) + f64::from(digit.to_digit(base)?)))
 }

@@ -1,13 +1,22 @@
 //! What a vault of kind `hcv` can be configured with, and which fields need which. Owns: the list, in the order of
 //! Kong's reference, with every spelling in use. Must not know: how a login works.
 
-use crate::backend::{BASE64_DECODE, NEG_TTL, RESURRECT_TTL, TEXT, TTL};
-use crate::field::{Default, Exposure, Field, Rule, Type};
+use super::{BASE64_DECODE, Default, Exposure, Field, NEG_TTL, RESURRECT_TTL, Rule, TEXT, TTL, Type};
 use crate::settings::{FieldError, Settings};
 
 /// The logins that Kong's schema names; [`conflicts`] says which ones this build has.
 const AUTH_METHODS: &[&str] = &[
-    "token", "kubernetes", "approle", "cert", "jwt", "oauth2", "aws_ec2", "aws_iam", "gcp_iam", "gcp_gce", "azure",
+    "token",
+    "kubernetes",
+    "approle",
+    "cert",
+    "jwt",
+    "oauth2",
+    "aws_ec2",
+    "aws_iam",
+    "gcp_iam",
+    "gcp_gce",
+    "azure",
 ];
 
 const FIXED: Field = Field { exposure: Exposure::Fixed, ..TEXT };
@@ -22,7 +31,13 @@ pub const FIELDS: &[Field] = &[
         doc: "How to speak to the vault.",
         ..FIXED
     },
-    Field { name: "host", default: Some(Default::Text("127.0.0.1")), rule: Rule::Matches("^[^/@?#\\s]+$", is_host), doc: "The vault's host name or address.", ..FIXED },
+    Field {
+        name: "host",
+        default: Some(Default::Text("127.0.0.1")),
+        rule: Rule::Matches("^[^/@?#\\s]+$", is_host),
+        doc: "The vault's host name or address.",
+        ..FIXED
+    },
     Field {
         name: "port",
         ty: Type::Integer,
@@ -31,7 +46,13 @@ pub const FIELDS: &[Field] = &[
         doc: "The vault's port.",
         ..FIXED
     },
-    Field { name: "mount", default: Some(Default::Text("secret")), rule: Rule::NotBlank, doc: "Where the KV engine is mounted.", ..TEXT },
+    Field {
+        name: "mount",
+        default: Some(Default::Text("secret")),
+        rule: Rule::NotBlank,
+        doc: "Where the KV engine is mounted.",
+        ..TEXT
+    },
     Field {
         name: "kv",
         default: Some(Default::Text("v1")),
@@ -56,9 +77,19 @@ pub const FIELDS: &[Field] = &[
         ..FIXED
     },
     Field { name: "kube_role", doc: "The role for auth_method kubernetes.", ..FIXED },
-    Field { name: "kube_auth_path", default: Some(Default::Text("kubernetes")), doc: "Mount of the kubernetes auth method.", ..FIXED },
+    Field {
+        name: "kube_auth_path",
+        default: Some(Default::Text("kubernetes")),
+        doc: "Mount of the kubernetes auth method.",
+        ..FIXED
+    },
     Field { name: "kube_api_token_file", doc: "File with the service account's token.", ..FIXED },
-    Field { name: "approle_auth_path", default: Some(Default::Text("approle")), doc: "Mount of the AppRole auth method.", ..FIXED },
+    Field {
+        name: "approle_auth_path",
+        default: Some(Default::Text("approle")),
+        doc: "Mount of the AppRole auth method.",
+        ..FIXED
+    },
     Field { name: "approle_role_id", rule: Rule::NotBlank, doc: "The AppRole's role id.", ..CREDENTIAL },
     Field { name: "approle_secret_id", rule: Rule::NotBlank, doc: "The AppRole's secret id.", ..CREDENTIAL },
     Field { name: "approle_secret_id_file", doc: "File with the AppRole's secret id.", ..FIXED },
@@ -70,16 +101,44 @@ pub const FIELDS: &[Field] = &[
         doc: "Whether the secret id is a response-wrapping token.",
         ..FIXED
     },
-    Field { name: "cert_auth_role_name", doc: "The certificate role; without it the vault tries all.", ..FIXED },
-    Field { name: "cert_auth_cert", doc: "The client certificate with its chain, as PEM text.", ..CREDENTIAL },
+    Field {
+        name: "cert_auth_role_name",
+        doc: "The certificate role; without it the vault tries all.",
+        ..FIXED
+    },
+    Field {
+        name: "cert_auth_cert",
+        doc: "The client certificate with its chain, as PEM text.",
+        ..CREDENTIAL
+    },
     Field { name: "cert_auth_cert_key", doc: "The client certificate's key, as PEM text.", ..CREDENTIAL },
     Field { name: "jwt_role", aliases: &["oauth2_role_name"], doc: "The role for auth_method jwt.", ..FIXED },
-    Field { name: "oauth2_token_endpoint", rule: Rule::Url, doc: "Where the IdP issues access tokens.", ..FIXED },
+    Field {
+        name: "oauth2_token_endpoint",
+        rule: Rule::Url,
+        doc: "Where the IdP issues access tokens.",
+        ..FIXED
+    },
     Field { name: "oauth2_client_id", rule: Rule::NotBlank, doc: "The client's id at the IdP.", ..FIXED },
     Field { name: "oauth2_client_secret", doc: "The client's secret at the IdP.", ..CREDENTIAL },
-    Field { name: "oauth2_audiences", ty: Type::Strings, doc: "Audiences to ask the IdP for, with commas.", ..FIXED },
-    Field { name: "jwt_auth_path", default: Some(Default::Text("jwt")), doc: "Mount of the JWT auth method. Postern's own.", ..FIXED },
-    Field { name: "oauth2_scopes", ty: Type::Strings, doc: "Scopes to ask the IdP for, with commas. Postern's own.", ..FIXED },
+    Field {
+        name: "oauth2_audiences",
+        ty: Type::Strings,
+        doc: "Audiences to ask the IdP for, with commas.",
+        ..FIXED
+    },
+    Field {
+        name: "jwt_auth_path",
+        default: Some(Default::Text("jwt")),
+        doc: "Mount of the JWT auth method. Postern's own.",
+        ..FIXED
+    },
+    Field {
+        name: "oauth2_scopes",
+        ty: Type::Strings,
+        doc: "Scopes to ask the IdP for, with commas. Postern's own.",
+        ..FIXED
+    },
     Field {
         name: "oauth2_client_auth_method",
         default: Some(Default::Text("client_secret_post")),
@@ -87,11 +146,21 @@ pub const FIELDS: &[Field] = &[
         doc: "How the client shows its secret to the IdP (RFC 6749, 2.3.1). Postern's own.",
         ..FIXED
     },
-    Field { name: "jwt_file", doc: "File with the JWT to log in with, instead of an IdP; read at each login. Postern's own.", ..FIXED },
+    Field {
+        name: "jwt_file",
+        doc: "File with the JWT to log in with, instead of an IdP; read at each login. Postern's own.",
+        ..FIXED
+    },
     Field { name: "gcp_auth_role", doc: "The role for the GCP logins.", ..FIXED },
     Field { name: "gcp_login_path", doc: "Path of the GCP login.", ..FIXED },
     Field { name: "gcp_service_account", doc: "The service account for gcp_iam.", ..FIXED },
-    Field { name: "gcp_jwt_exp", ty: Type::Number, rule: Rule::Between(0.0, 900.0), doc: "Life of the signed JWT in seconds, for gcp_iam.", ..FIXED },
+    Field {
+        name: "gcp_jwt_exp",
+        ty: Type::Number,
+        rule: Rule::Between(0.0, 900.0),
+        doc: "Life of the signed JWT in seconds, for gcp_iam.",
+        ..FIXED
+    },
     Field { name: "azure_auth_role", doc: "The role for the Azure login.", ..FIXED },
     Field { name: "azure_login_path", doc: "Path of the Azure login.", ..FIXED },
     Field { name: "aws_auth_role", doc: "The role for the AWS logins.", ..FIXED },

@@ -1,0 +1,378 @@
+//! The one HTTP client: every request to a vault or an IdP goes through here.
+//!
+//! Owns: TLS trust, time limits, size limits, and what of a failure may be told. Must not know: what is asked or
+//! answered. A reply is a lie until checked: it is bounded in size and time, redirects are not followed (they would
+//! carry credentials to another place), and its text is cleaned before it gets into an error.
+
+pub mod trust;
+mod verify;
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use thiserror::Error;
+use tokio::time::timeout;
+use url::Url;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+
+pub use trust::{Trust, TrustError};
+pub use verify::Untrusted;
+
+/// Time to reach the other side, name lookup and TLS apart.
+const CONNECT: Duration = Duration::from_secs(5);
+/// Time for a whole exchange, from name lookup to the last byte of the answer.
+const EXCHANGE: Duration = Duration::from_secs(10);
+/// Vaults limit a secret to 1 MiB by default; JSON may escape it to several times that.
+const MAX_REPLY: usize = 8 * 1024 * 1024;
+/// How much of an error's text is worth showing.
+const MAX_SHOWN: usize = 512;
+
+/// A pooled HTTP/1.1 client, over TLS where the URL says https.
+#[derive(Clone, Debug)]
+pub struct Client {
+    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+}
+
+/// A request to be sent.
+#[derive(Debug)]
+pub struct Outgoing {
+    method: Method,
+    url: Url,
+    headers: Vec<(HeaderName, HeaderValue)>,
+    body: Option<Secret>,
+    secrets: Vec<Secret>,
+}
+
+/// A reply, whole. The body is wiped when it is dropped.
+#[derive(Debug)]
+pub struct Reply {
+    /// The HTTP status.
+    pub status: u16,
+    /// The media type without parameters, in lower case; empty where there is none.
+    pub media_type: String,
+    /// Where a redirect points, if it is one.
+    pub location: Option<String>,
+    body: Zeroizing<Vec<u8>>,
+    secrets: Vec<Secret>,
+}
+
+/// Why there is no reply. No text here comes from the other side.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// The certificate chain is not trusted, or not for this host.
+    #[error("{0}")]
+    Untrusted(#[source] Untrusted),
+    /// The other side does not speak TLS, or no version of it that we do.
+    #[error("TLS handshake failed: {0}")]
+    Tls(#[source] rustls::Error),
+    /// No connection.
+    #[error("cannot connect to {place}: {reason}")]
+    Connect {
+        /// Host and port.
+        place: String,
+        /// The operating system's or resolver's words.
+        reason: String,
+    },
+    /// The connection broke off.
+    #[error("the connection to {place} broke: {reason}")]
+    Broken {
+        /// Host and port.
+        place: String,
+        /// What happened.
+        reason: String,
+    },
+    /// No answer in time.
+    #[error("no answer from {place} within {} seconds", .limit.as_secs())]
+    Timeout {
+        /// Host and port.
+        place: String,
+        /// The limit.
+        limit: Duration,
+    },
+    /// The answer is larger than any answer should be.
+    #[error("the answer from {place} is larger than {MAX_REPLY} bytes")]
+    TooLarge {
+        /// Host and port.
+        place: String,
+    },
+    /// The request cannot be written as HTTP.
+    #[error("{0}")]
+    Request(String),
+}
+
+impl TransportError {
+    /// What to do about it, for people.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Untrusted(untrusted) => return Some(untrusted.hint().to_owned()),
+            Self::Tls(_) => "is this port TLS at all? If not, use http",
+            Self::Connect { .. } => {
+                "check that it runs, and that host and port are right and reachable from here"
+            }
+            Self::Broken { .. } | Self::Timeout { .. } => {
+                "check that host and port are those of the right server, and its log"
+            }
+            Self::TooLarge { .. } => "check that this is the right server",
+            Self::Request(_) => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl Client {
+    /// A client that trusts what it is told to. With `verify` off, anyone may pose as the other side.
+    pub fn new(trust: &Trust, verify: bool) -> Self {
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_connect_timeout(Some(CONNECT));
+        tcp.set_nodelay(true);
+        let https = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(verify::client_config(trust, verify))
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let pool = Pool::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .http1_max_buf_size(256 * 1024)
+            .build(https);
+        Self { pool }
+    }
+
+    /// Sends a request and reads the reply, both within [`EXCHANGE`].
+    pub async fn send(&self, outgoing: Outgoing) -> Result<Reply, TransportError> {
+        let place = place(&outgoing.url);
+        let (method, path) = (outgoing.method.clone(), outgoing.url.path().to_owned());
+        let exchange = timeout(EXCHANGE, self.exchange(outgoing, &place)).await;
+        let outcome = exchange
+            .unwrap_or_else(|_| Err(TransportError::Timeout { place: place.clone(), limit: EXCHANGE }));
+        match &outcome {
+            Ok(reply) => tracing::debug!(%method, place, path, status = reply.status, "answered"),
+            Err(error) => tracing::debug!(%method, place, path, %error, "not answered"),
+        }
+        outcome
+    }
+
+    async fn exchange(&self, outgoing: Outgoing, place: &str) -> Result<Reply, TransportError> {
+        let Outgoing { method, url, headers, body, secrets } = outgoing;
+        let mut request = Request::builder().method(method).uri(url.as_str());
+        if let Some(all) = request.headers_mut() {
+            all.insert(USER_AGENT, HeaderValue::from_static(concat!("postern/", env!("CARGO_PKG_VERSION"))));
+            all.extend(headers);
+        }
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from_owner(Wiped(body)));
+        let request = request
+            .body(Full::new(body))
+            .map_err(|error| TransportError::Request(format!("cannot ask {place}: {error}")))?;
+        let response = self.pool.request(request).await.map_err(|error| classify(&error, place))?;
+
+        let (head, body) = response.into_parts();
+        let mut limited = Limited::new(body, MAX_REPLY);
+        let mut bytes = Zeroizing::new(Vec::new());
+        while let Some(frame) = limited.frame().await {
+            let frame = frame.map_err(|error| match error.downcast::<hyper::Error>() {
+                Ok(error) => {
+                    TransportError::Broken { place: place.to_owned(), reason: reason(error.as_ref()) }
+                }
+                Err(_) => TransportError::TooLarge { place: place.to_owned() },
+            })?;
+            if let Ok(data) = frame.into_data() {
+                append_wiped(&mut bytes, &data);
+            }
+        }
+        let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let media_type = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+        let location =
+            Some(text(LOCATION)).filter(|_| head.status.is_redirection()).map(|to| cleaned(to, &secrets));
+        Ok(Reply { status: head.status.as_u16(), media_type, location, body: bytes, secrets })
+    }
+}
+
+impl Outgoing {
+    /// A request without headers or body.
+    pub fn new(method: Method, url: Url) -> Self {
+        Self { method, url, headers: Vec::new(), body: None, secrets: Vec::new() }
+    }
+
+    /// The same with a header whose value is a credential.
+    pub fn secret_header(mut self, name: HeaderName, value: &Secret) -> Result<Self, TransportError> {
+        let mut header = header_value(&name, value.expose())?;
+        header.set_sensitive(true);
+        self.headers.push((name, header));
+        self.secrets.push(value.clone());
+        Ok(self)
+    }
+
+    /// The same with an ordinary header.
+    pub fn header(mut self, name: HeaderName, value: &str) -> Result<Self, TransportError> {
+        let value = header_value(&name, value)?;
+        self.headers.push((name, value));
+        Ok(self)
+    }
+
+    /// The same with a body. `within` are the credentials in it: should the reply repeat them, they are blotted out
+    /// of what is shown.
+    #[must_use]
+    pub fn body(mut self, media_type: &'static str, body: Zeroizing<String>, within: &[&Secret]) -> Self {
+        self.headers.push((CONTENT_TYPE, HeaderValue::from_static(media_type)));
+        self.body = Some(Secret::from(body));
+        self.secrets.extend(within.iter().map(|secret| (*secret).clone()));
+        self
+    }
+}
+
+impl Reply {
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body; it may hold secrets.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// The body as it may be shown in an error: JSON in its shortest form, shortened, without control characters,
+    /// and without the secrets of the request.
+    pub fn shown(&self) -> String {
+        let json: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
+        match json {
+            Some(json) => cleaned(&json.to_string(), &self.secrets),
+            None => cleaned(String::from_utf8_lossy(&self.body).trim(), &self.secrets),
+        }
+    }
+
+    /// A text of the reply as it may be shown.
+    pub fn cleaned(&self, text: &str) -> String {
+        cleaned(text, &self.secrets)
+    }
+}
+
+/// A body whose bytes are wiped when the connection is done with them.
+struct Wiped(Secret);
+
+impl AsRef<[u8]> for Wiped {
+    fn as_ref(&self) -> &[u8] {
+        self.0.expose().as_bytes()
+    }
+}
+
+fn header_value(name: &HeaderName, value: &str) -> Result<HeaderValue, TransportError> {
+    HeaderValue::from_str(value)
+        .map_err(|_| TransportError::Request(format!("the value for {name} cannot stand in an HTTP header")))
+}
+
+/// Grows by hand: a growing `Vec` frees its old buffer without wiping it.
+fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
+    if bytes.capacity() < bytes.len() + data.len() {
+        let mut larger =
+            Zeroizing::new(Vec::with_capacity((bytes.len() + data.len()).max(bytes.capacity() * 2)));
+        larger.extend_from_slice(bytes);
+        *bytes = larger;
+    }
+    bytes.extend_from_slice(data);
+}
+
+/// Text from outside as it may be shown: no secret of ours, no control characters, not too long.
+fn cleaned(text: &str, secrets: &[Secret]) -> String {
+    let mut text = text.to_owned();
+    for secret in secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= 4) {
+        let json = serde_json::Value::from(secret).to_string();
+        let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+        for spelling in [secret, &json[1..json.len() - 1], &form] {
+            text = text.replace(spelling, "***");
+        }
+    }
+    let mut shown: String =
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MAX_SHOWN).collect();
+    if shown.chars().count() < text.chars().count() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+fn place(url: &Url) -> String {
+    format!("{}:{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or_default())
+}
+
+/// Finds what matters in a chain of causes.
+fn classify(error: &PoolError, place: &str) -> TransportError {
+    if let Some(tls) = tls_cause(error) {
+        return match verify::reason(tls) {
+            Some(untrusted) => TransportError::Untrusted(untrusted),
+            None => TransportError::Tls(tls.clone()),
+        };
+    }
+    let place = place.to_owned();
+    if error.is_connect() {
+        TransportError::Connect { place, reason: reason(error) }
+    } else {
+        TransportError::Broken { place, reason: reason(error) }
+    }
+}
+
+/// What rustls says, wherever it is in the chain.
+fn tls_cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref() {
+        return Some(tls);
+    }
+    // An I/O error's source is not the error that it holds, but that error's source.
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(inner) => tls_cause(inner),
+        None => tls_cause(error.source()?),
+    }
+}
+
+/// The innermost cause, which is the one that says something.
+fn reason(error: &(dyn StdError + 'static)) -> String {
+    let mut cause = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    match cause.downcast_ref::<io::Error>() {
+        Some(io) if io.raw_os_error().is_some() => io.kind().to_string(),
+        _ => cause.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shown_text_holds_no_secret_and_no_control_characters() {
+        let secrets = [Secret::from("s3cr3t/+\"x"), Secret::from("ab")];
+        let text = "you sent s3cr3t/+\"x or s3cr3t/+\\\"x or s3cr3t%2F%2B%22x\x1b[31m\nab";
+        assert_eq!(cleaned(text, &secrets), "you sent *** or *** or *** [31m ab");
+        assert_eq!(cleaned(&"x".repeat(600), &[]).len(), MAX_SHOWN + 3);
+    }
+
+    #[test]
+    fn growing_keeps_the_bytes() {
+        let mut bytes = Zeroizing::new(Vec::new());
+        for chunk in 0..100_u8 {
+            append_wiped(&mut bytes, &[chunk; 33]);
+        }
+        assert_eq!((bytes.len(), bytes[3299]), (3300, 99));
+    }
+
+    #[test]
+    fn header_values_cannot_inject_headers() {
+        let url = Url::parse("http://127.0.0.1/").unwrap();
+        let name = HeaderName::from_static("x-vault-token");
+        let error =
+            Outgoing::new(Method::GET, url).secret_header(name, &Secret::from("a\r\nb: c")).unwrap_err();
+        assert_eq!(error.to_string(), "the value for x-vault-token cannot stand in an HTTP header");
+    }
+}

@@ -1,0 +1,118 @@
+//! Whom to trust: the certificates of kong.conf's `lua_ssl_trusted_certificate`. Owns: the forms in which they may
+//! be given. Must not know: how a chain is verified.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use thiserror::Error;
+
+/// A set of trusted certificates.
+#[derive(Clone, Debug, Default)]
+pub struct Trust {
+    certificates: Vec<CertificateDer<'static>>,
+}
+
+/// Why a list of trusted certificates cannot be used.
+#[derive(Debug, Error)]
+pub enum TrustError {
+    /// A file cannot be read.
+    #[error("cannot read {path}: {reason}")]
+    Unreadable {
+        /// The file.
+        path: String,
+        /// The operating system's words.
+        reason: String,
+    },
+    /// There is no certificate where one should be.
+    #[error("{place} holds no PEM certificate")]
+    NoCertificate {
+        /// The file, or which form of text.
+        place: String,
+    },
+    /// `system` was asked for, and the system has none.
+    #[error("no trusted certificates were found on this system")]
+    NoSystem,
+}
+
+impl Trust {
+    /// Nobody.
+    pub fn none() -> Self {
+        Self::default()
+    }
+
+    /// Every item is `system`, the path of a PEM file, PEM text, or base64 of PEM text.
+    pub fn from_items<'a>(items: impl IntoIterator<Item = &'a str>) -> Result<Self, TrustError> {
+        let mut certificates = Vec::new();
+        for item in items.into_iter().map(str::trim).filter(|item| !item.is_empty()) {
+            certificates.extend(from_item(item)?);
+        }
+        Ok(Self { certificates })
+    }
+
+    /// The certificates.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+}
+
+fn from_item(item: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    if item == "system" {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "a trusted certificate of this system cannot be read");
+        }
+        return if found.certs.is_empty() { Err(TrustError::NoSystem) } else { Ok(found.certs) };
+    }
+    if item.starts_with("-----BEGIN") {
+        return from_pem(item.as_bytes(), "the PEM text");
+    }
+    // A path is hardly ever valid base64 of a PEM text, so there is no doubt between the two.
+    let joined: String = item.split_ascii_whitespace().collect();
+    if let Ok(pem) = STANDARD.decode(&joined)
+        && pem.starts_with(b"-----BEGIN")
+    {
+        return from_pem(&pem, "the base64 text");
+    }
+    let bytes = std::fs::read(item).map_err(|error| TrustError::Unreadable {
+        path: item.to_owned(),
+        reason: error.kind().to_string(),
+    })?;
+    from_pem(&bytes, item)
+}
+
+fn from_pem(bytes: &[u8], place: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(bytes).collect();
+    match certificates {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(TrustError::NoCertificate { place: place.to_owned() }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_every_form() {
+        let pem = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap().cert.pem();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{pem}{pem}")).unwrap();
+        let path = file.path().to_str().unwrap();
+        let base64 = STANDARD.encode(&pem);
+        let count = |items: &[&str]| Trust::from_items(items.iter().copied()).unwrap().certificates().len();
+        assert_eq!(count(&[&pem]), 1);
+        assert_eq!(count(&[&base64]), 1);
+        assert_eq!(count(&[path]), 2);
+        assert_eq!(count(&[path, " ", &pem]), 3);
+        assert_eq!(count(&[]), 0);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let message = |item: &str| Trust::from_items([item]).unwrap_err().to_string();
+        assert_eq!(message("/nowhere/ca.pem"), "cannot read /nowhere/ca.pem: entity not found");
+        assert_eq!(message("-----BEGIN CERTIFICATE-----"), "the PEM text holds no PEM certificate");
+        assert_eq!(message("/dev/null"), "/dev/null holds no PEM certificate");
+    }
+}

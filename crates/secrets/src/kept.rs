@@ -1,0 +1,162 @@
+//! A credential that is got once and kept until shortly before it ends.
+//!
+//! Owns: that callers who need it at the same time cause one request, and share its failure too. Must not know:
+//! what the credential is or how it is got.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// Never used later than this long before its end: the request that carries it takes time.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// A value with an end.
+#[derive(Debug)]
+pub(crate) struct Kept<T, E> {
+    state: Mutex<State<T, E>>,
+}
+
+#[derive(Debug)]
+struct State<T, E> {
+    value: Option<(T, Option<Instant>)>,
+    failure: Option<(E, Instant)>,
+}
+
+/// A value just got.
+#[derive(Debug)]
+pub(crate) struct Fresh<T> {
+    /// The value.
+    pub(crate) value: T,
+    /// How long it lives; `None` if it does not end.
+    pub(crate) life: Option<Duration>,
+}
+
+impl<T, E> Default for Kept<T, E> {
+    fn default() -> Self {
+        Self { state: Mutex::new(State { value: None, failure: None }) }
+    }
+}
+
+impl<T: Clone + PartialEq, E: Clone> Kept<T, E> {
+    /// The kept value, or a new one. Whoever comes while one is being got waits for the outcome of that attempt.
+    pub(crate) async fn get<F>(&self, get: impl FnOnce() -> F) -> Result<T, E>
+    where
+        F: Future<Output = Result<Fresh<T>, E>>,
+    {
+        let came = Instant::now();
+        let mut state = self.state.lock().await;
+        if let Some((value, end)) = &state.value
+            && end.is_none_or(|end| Instant::now() < end)
+        {
+            return Ok(value.clone());
+        }
+        if let Some((error, at)) = &state.failure
+            && *at >= came
+        {
+            return Err(error.clone());
+        }
+        state.value = None;
+        match get().await {
+            Ok(Fresh { value, life }) => {
+                // Half of a very short life is still used.
+                let end = life.map(|life| Instant::now() + life - MARGIN.min(life / 2));
+                *state = State { value: Some((value.clone(), end)), failure: None };
+                Ok(value)
+            }
+            Err(error) => {
+                state.failure = Some((error.clone(), Instant::now()));
+                Err(error)
+            }
+        }
+    }
+
+    /// Forgets the value if it is still this one, so that the next caller gets a new one.
+    pub(crate) async fn forget(&self, stale: &T) {
+        let mut state = self.state.lock().await;
+        if state.value.as_ref().is_some_and(|(value, _)| value == stale) {
+            state.value = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    type Numbers = Kept<u32, String>;
+
+    async fn next(kept: &Numbers, calls: &AtomicU32, life: Option<u64>) -> Result<u32, String> {
+        let get = || async {
+            sleep(Duration::from_millis(50)).await;
+            let value = calls.fetch_add(1, Ordering::SeqCst) + 1;
+            Ok(Fresh { value, life: life.map(Duration::from_secs) })
+        };
+        kept.get(get).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hundred_callers_cause_one_request() {
+        let (kept, calls) = (Arc::new(Numbers::default()), Arc::new(AtomicU32::new(0)));
+        let callers = (0..100).map(|_| {
+            let (kept, calls) = (Arc::clone(&kept), Arc::clone(&calls));
+            tokio::spawn(async move { next(&kept, &calls, Some(60)).await })
+        });
+        for caller in callers.collect::<Vec<_>>() {
+            assert_eq!(caller.await.unwrap(), Ok(1));
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_replaced_shortly_before_its_end() {
+        let (kept, calls) = (Numbers::default(), AtomicU32::new(0));
+        assert_eq!(next(&kept, &calls, Some(60)).await, Ok(1));
+        advance(Duration::from_secs(49)).await;
+        assert_eq!(next(&kept, &calls, Some(60)).await, Ok(1));
+        advance(Duration::from_secs(2)).await;
+        assert_eq!(next(&kept, &calls, None).await, Ok(2));
+        advance(Duration::from_secs(1_000_000)).await;
+        assert_eq!(next(&kept, &calls, None).await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn forgetting_is_only_of_the_value_that_was_seen() {
+        let (kept, calls) = (Numbers::default(), AtomicU32::new(0));
+        assert_eq!(next(&kept, &calls, None).await, Ok(1));
+        kept.forget(&7).await;
+        assert_eq!(next(&kept, &calls, None).await, Ok(1));
+        kept.forget(&1).await;
+        assert_eq!(next(&kept, &calls, None).await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn those_who_waited_share_the_failure_and_later_callers_try_again() {
+        let (kept, calls) = (Arc::new(Numbers::default()), Arc::new(AtomicU32::new(0)));
+        let attempt = || {
+            let (kept, calls) = (Arc::clone(&kept), Arc::clone(&calls));
+            async move {
+                let get = || async {
+                    sleep(Duration::from_millis(50)).await;
+                    calls.fetch_add(1, Ordering::SeqCst);
+                    Err::<Fresh<u32>, _>("refused".to_owned())
+                };
+                kept.get(get).await
+            }
+        };
+        let callers: Vec<_> = (0..20).map(|_| tokio::spawn(attempt())).collect();
+        for caller in callers {
+            assert_eq!(caller.await.unwrap(), Err("refused".to_owned()));
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 1);
+        sleep(Duration::from_millis(1)).await;
+        assert!(attempt().await.is_err());
+        assert_eq!(calls.load(Ordering::SeqCst), 2);
+    }
+}

@@ -1,0 +1,190 @@
+//! Picking the key: from a JSON object's text to one member's string.
+//!
+//! Owns: Kong's rules (flat, verbatim, strings only) and its words; and base64, which comes after. Must not know:
+//! where the text comes from. Errors name members and their types, never their values, so serde's own messages,
+//! which quote values, are not used.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::value::RawValue;
+use thiserror::Error;
+use zeroize::Zeroizing;
+
+use crate::secret::Secret;
+use crate::settings::nearest;
+
+/// Takes base64 with and without padding.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// How alike two names must be for "did you mean" when there are several.
+const RESEMBLES: f64 = 0.5;
+
+/// Why a member cannot be had.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum SubkeyError {
+    /// The value is not JSON.
+    #[error("unable to json decode value (nil): syntax error at line {line} column {column}")]
+    NotJson {
+        /// Line of the error, from 1.
+        line: usize,
+        /// Column of the error, from 1.
+        column: usize,
+    },
+    /// The value is a JSON string, number, boolean or null.
+    #[error("unable to json decode value ({0}): not an object")]
+    NotAnObject(&'static str),
+    /// There is no such member.
+    #[error("subfield {key} not found in JSON secret")]
+    NoMember {
+        /// The key.
+        key: String,
+        /// The names that there are, sorted.
+        names: Vec<String>,
+        /// The name that was probably meant.
+        nearest: Option<String>,
+    },
+    /// The member is not a string.
+    #[error("unexpected {found} value in JSON secret for subfield {key}")]
+    NotAString {
+        /// The key.
+        key: String,
+        /// Lua's word for its type.
+        found: &'static str,
+    },
+}
+
+/// The string that stands under `key` in the JSON object `text`.
+pub(crate) fn pick(text: &Secret, key: &str) -> Result<Secret, SubkeyError> {
+    let text = text.expose().trim_ascii_start();
+    // An array has no members; Kong says so in the words for a missing one.
+    if text.starts_with('[') && serde_json::from_str::<&RawValue>(text).is_ok() {
+        return Err(SubkeyError::NoMember { key: key.to_owned(), names: Vec::new(), nearest: None });
+    }
+    if !text.starts_with('{') {
+        serde_json::from_str::<&RawValue>(text).map_err(|error| syntax(&error))?;
+        return Err(SubkeyError::NotAnObject(type_word(text)));
+    }
+    let members: BTreeMap<Cow<'_, str>, &RawValue> =
+        serde_json::from_str(text).map_err(|error| syntax(&error))?;
+    let Some(member) = members.get(key) else {
+        let names: Vec<String> = members.keys().map(ToString::to_string).collect();
+        let nearest = resembling(key, &names);
+        return Err(SubkeyError::NoMember { key: key.to_owned(), names, nearest });
+    };
+    serde_json::from_str(member.get())
+        .map_err(|_| SubkeyError::NotAString { key: key.to_owned(), found: type_word(member.get()) })
+}
+
+/// The text that `text` is the base64 of; blanks and line ends around and inside are allowed.
+pub(crate) fn decode_base64(text: &Secret) -> Option<Secret> {
+    let joined: Zeroizing<Vec<u8>> =
+        Zeroizing::new(text.expose().bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    let bytes = Zeroizing::new(LENIENT.decode(&joined).ok()?);
+    std::str::from_utf8(&bytes).ok().map(Secret::from)
+}
+
+/// With one name there is nothing else to mean; with several, it must resemble.
+fn resembling(key: &str, names: &[String]) -> Option<String> {
+    if let [only] = names {
+        return Some(only.clone());
+    }
+    let close = nearest(key, names.iter().map(String::as_str));
+    let alike = |name: &&str| strsim::jaro_winkler(key, name) >= RESEMBLES;
+    let closest = || {
+        let scored = names.iter().map(String::as_str).filter(alike);
+        scored.max_by(|a, b| strsim::jaro_winkler(key, a).total_cmp(&strsim::jaro_winkler(key, b)))
+    };
+    close.or_else(closest).map(str::to_owned)
+}
+
+fn syntax(error: &serde_json::Error) -> SubkeyError {
+    SubkeyError::NotJson { line: error.line(), column: error.column() }
+}
+
+/// Lua's word for the type of a JSON text: Kong prints these.
+fn type_word(json: &str) -> &'static str {
+    match json.trim_start().as_bytes().first() {
+        Some(b'{' | b'[') => "table",
+        Some(b't' | b'f') => "boolean",
+        Some(b'n') => "userdata",
+        Some(b'"') => "string",
+        _ => "number",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picked(json: &str, key: &str) -> Result<String, String> {
+        pick(&Secret::from(json), key).map(|s| s.expose().to_owned()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn follows_kongs_rules() {
+        let cases: &[(&str, &str, Result<&str, &str>)] = &[
+            (r#"{"username":"user", "password":"pass"}"#, "password", Ok("pass")),
+            (r#" {"a.b":"c"}"#, "a.b", Ok("c")),
+            (r#"{"a":""}"#, "a", Ok("")),
+            (r#"{"a":"\u00fc\n"}"#, "a", Ok("ü\n")),
+            (r#"{"a":"1","a":"2"}"#, "a", Ok("2")),
+            (r#"{"a":1}"#, "a", Err("unexpected number value in JSON secret for subfield a")),
+            (r#"{"a":-1.5}"#, "a", Err("unexpected number value in JSON secret for subfield a")),
+            (r#"{"a":true}"#, "a", Err("unexpected boolean value in JSON secret for subfield a")),
+            (r#"{"a":{"b":"c"}}"#, "a", Err("unexpected table value in JSON secret for subfield a")),
+            (r#"{"a":["c"]}"#, "a", Err("unexpected table value in JSON secret for subfield a")),
+            (r#"{"a":null}"#, "a", Err("unexpected userdata value in JSON secret for subfield a")),
+            (r#"{"a":{"b":"c"}}"#, "a.b", Err("subfield a.b not found in JSON secret")),
+            (r#"["a"]"#, "a", Err("subfield a not found in JSON secret")),
+            ("plain", "a", Err("unable to json decode value (nil): syntax error at line 1 column 1")),
+            ("", "a", Err("unable to json decode value (nil): syntax error at line 1 column 0")),
+            ("123", "a", Err("unable to json decode value (number): not an object")),
+            (r#""hunter2""#, "a", Err("unable to json decode value (string): not an object")),
+            (r#"{"a":"b""#, "a", Err("unable to json decode value (nil): syntax error at line 1 column 8")),
+        ];
+        for (json, key, expected) in cases {
+            assert_eq!(picked(json, key), expected.map(Into::into).map_err(Into::into), "{key} of {json}");
+        }
+    }
+
+    #[test]
+    fn a_missing_member_names_those_that_exist_and_the_nearest() {
+        let nearest = |json: &str, key: &str| match pick(&Secret::from(json), key) {
+            Err(SubkeyError::NoMember { names, nearest, .. }) => {
+                (names.join(" "), nearest.unwrap_or_default())
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(nearest(r#"{"pass":"x"}"#, "pw1"), ("pass".into(), "pass".into()));
+        assert_eq!(nearest(r#"{"user":"x","pass":"y"}"#, "pw1"), ("pass user".into(), "pass".into()));
+        assert_eq!(
+            nearest(r#"{"user":"x","password":"y"}"#, "passwd"),
+            ("password user".into(), "password".into())
+        );
+        assert_eq!(nearest(r#"{"xyz":"x","uvw":"y"}"#, "a"), ("uvw xyz".into(), String::new()));
+    }
+
+    #[test]
+    fn deep_json_is_an_error_and_no_crash() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert!(picked(&deep, "a").is_err());
+    }
+
+    #[test]
+    fn base64_is_taken_with_and_without_padding_and_line_ends() {
+        let decoded = |text: &str| decode_base64(&Secret::from(text)).map(|s| s.expose().to_owned());
+        assert_eq!(decoded("aHVudGVyMg=="), Some("hunter2".into()));
+        assert_eq!(decoded("aHVudGVyMg"), Some("hunter2".into()));
+        assert_eq!(decoded("aHVu\ndGVy\nMg==\n"), Some("hunter2".into()));
+        assert_eq!(decoded(""), Some(String::new()));
+        assert_eq!(decoded("hunter2!"), None);
+        assert_eq!(decoded("/w=="), None, "not UTF-8");
+    }
+}
