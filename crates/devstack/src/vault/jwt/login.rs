@@ -1,0 +1,124 @@
+//! The login: a role and a JWT in, a token out.
+//!
+//! Owns the order of the checks, which decides which error a client sees. The JWT is never logged.
+
+use super::claims;
+use super::config::Config;
+use super::keys::{self, KeySet, Unverified};
+use super::role::Role;
+use crate::vault::call::Call;
+use crate::vault::core::{Core, Shared};
+use crate::vault::reply::{Outcome, Refusal, Reply};
+use crate::vault::router::Later;
+use crate::vault::token::{Kind, MAX_LIFE, Wish};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) fn login(shared: Arc<Shared>, call: Call) -> Later {
+    Box::pin(async move {
+        let asked = Asked::read(&shared.lock(), &call)?;
+        let token = asked.verify(&shared, &call).await.map_err(|error| {
+            Refusal::bad(format!("error validating token: error verifying token signature: {error}"))
+        })?;
+        grant(&mut shared.lock(), &call, &asked, &token)
+    })
+}
+
+/// What a login asks for, and what the mount knows about it.
+struct Asked {
+    jwt: String,
+    role_name: String,
+    role: Role,
+    config: Config,
+    keys: KeySet,
+}
+
+impl Asked {
+    fn read(core: &Core, call: &Call) -> Result<Self, Refusal> {
+        let mount = core.mounts.jwt_ref(&call.mount).ok_or_else(Refusal::no_token)?;
+        let config = mount.config.clone().ok_or_else(|| Refusal::bad("could not load configuration"))?;
+        let asked = call.fields().text("role")?.filter(|name| !name.is_empty());
+        let role_name = asked.unwrap_or_else(|| config.default_role.clone()).to_lowercase();
+        if role_name.is_empty() {
+            return Err(Refusal::bad("missing role"));
+        }
+        let unknown = || Refusal::bad(format!("role \"{role_name}\" could not be found"));
+        let role = mount.roles.get(&role_name).cloned().ok_or_else(unknown)?;
+        let jwt = call.fields().text("jwt")?.filter(|jwt| !jwt.is_empty());
+        let jwt = jwt.ok_or_else(|| Refusal::bad("missing token"))?;
+        Ok(Self { jwt, role_name, role, config, keys: mount.keys.clone() })
+    }
+
+    /// Takes the token apart and checks its signature, with fresh keys if it names an unknown one.
+    async fn verify(&self, shared: &Shared, call: &Call) -> Result<Unverified<'_>, String> {
+        let failed = || "failed to verify id token signature".to_owned();
+        let token = Unverified::parse(&self.jwt)?;
+        if self.keys.knows(token.key_id.as_deref()) {
+            return self.keys.verify(&token).then_some(token).ok_or_else(failed);
+        }
+        let may = shared.lock().mounts.jwt(&call.mount).is_some_and(|mount| mount.keys.may_refetch());
+        if !may {
+            return Err(failed());
+        }
+        let fresh =
+            keys::fetch(&self.config.source).await.map_err(|error| format!("fetching keys {error}"))?;
+        let verified = KeySet::new(fresh.clone()).verify(&token);
+        if let Some(mount) = shared.lock().mounts.jwt(&call.mount) {
+            mount.keys.replace(fresh);
+        }
+        verified.then_some(token).ok_or_else(failed)
+    }
+}
+
+/// Judges the claims and makes the token.
+fn grant(core: &mut Core, call: &Call, asked: &Asked, token: &Unverified<'_>) -> Outcome {
+    let Asked { role, role_name, config, .. } = asked;
+    claims::validate(&token.claims, &token.algorithm_name, config, role, core.clock.unix())
+        .map_err(|error| Refusal::bad(format!("error validating token: {error}")))?;
+    if role.bound_audiences.is_empty() && !claims::audiences(&token.claims).is_empty() {
+        return Err(Refusal::bad("audience claim found in JWT but no audiences bound to the role"));
+    }
+    claims::bound(&token.claims, role)
+        .map_err(|error| Refusal::bad(format!("error validating claims: {error}")))?;
+    let user = claims::user(&token.claims, role).map_err(Refusal::bad)?;
+    let metadata = claims::metadata(&token.claims, role_name, role).map_err(Refusal::bad)?;
+    if role.token_policies.iter().any(|policy| policy == "root") {
+        return Err(Refusal::bad("auth methods cannot create root tokens"));
+    }
+    let mut policies = role.token_policies.clone();
+    if !role.token_no_default_policy {
+        policies.push("default".to_owned());
+    }
+    policies.sort();
+    policies.dedup();
+    let kind = if role.makes_batch_tokens() { Kind::Batch } else { Kind::Service };
+    let mount_name = call.mount.trim_start_matches("auth/").trim_end_matches('/');
+    // The same person is the same entity at each login.
+    let person = format!("{}/{user}", core.mounts.accessor(&call.mount));
+    let wish = Wish {
+        id: None,
+        kind,
+        policies,
+        parent: None,
+        orphan: true,
+        path: call.path.clone(),
+        display_name: format!("{}-{user}", mount_name.replace('/', "-")),
+        meta: Some(metadata),
+        entity_id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, person.as_bytes()).to_string(),
+        renewable: kind == Kind::Service,
+        num_uses: role.token_num_uses,
+        explicit_max_ttl: role.token_explicit_max_ttl,
+        period: role.token_period,
+        ttl: life(role),
+    };
+    let token = core.tokens.add(wish, &core.clock);
+    Ok(Reply::auth(token.auth(), Vec::new()))
+}
+
+/// The role's wish, within its own limits and the system's.
+fn life(role: &Role) -> Duration {
+    let wishes = [role.token_period, role.token_ttl, MAX_LIFE];
+    let wish = wishes.into_iter().find(|life| !life.is_zero()).unwrap_or(MAX_LIFE);
+    let limits = [role.token_max_ttl, role.token_explicit_max_ttl, MAX_LIFE];
+    limits.into_iter().filter(|life| !life.is_zero()).fold(wish, Duration::min)
+}
