@@ -1,1 +1,91 @@
-//! (story to come)
+//! What must hold for every input, one function a parser of outside text.
+//!
+//! Owns: the properties. Must not know: what drives them. `targets/` hands them to libFuzzer (`fuzz/run`, with
+//! coverage, on stable Rust); the tests below replay the committed corpora, so that a crash which was once found and
+//! added to `corpus/` stays fixed. A new target is a function here, a file in `targets/`, a `[[bin]]`, and a corpus.
+
+use postern_model::Violation;
+use postern_secrets::{Reference, Template};
+
+/// The value of every variable in documents under test. It breaks YAML on purpose, and must be in no message.
+const CANARY: &str = "c4n4ry: [*c4n4ry\n  !c4n4ry c4n4ry: {vault://c4n4ry";
+
+/// The part of the canary that is looked for.
+const CANARY_WORD: &str = "c4n4ry";
+
+/// A reference: parsing ends, and what prints parses back to the same.
+pub fn reference(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(reference) = Reference::parse(text) {
+        let printed = reference.to_string();
+        assert_eq!(Reference::parse(&printed).as_ref(), Ok(&reference), "{text:?} printed as {printed:?}");
+    }
+}
+
+/// References inside other text: parsing ends, and what prints parses back to the same.
+pub fn template(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(template) = Template::parse(text) {
+        let printed = template.to_string();
+        assert_eq!(Template::parse(&printed).as_ref(), Ok(&template), "{text:?} printed as {printed:?}");
+    }
+}
+
+/// decK's templates: text without one stays as it is, and no message quotes a value.
+pub fn deck_env(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    match postern_model::document::render(text, &environment) {
+        Ok(rendered) if !text.contains("${{") => assert_eq!(rendered.text(), text),
+        Ok(_) => {}
+        Err(violations) => no_canary(text, &violations),
+    }
+}
+
+/// A whole document, from bytes to checked entities: it ends, it stays bounded, and no message quotes a value.
+pub fn document(data: &[u8]) {
+    let violations = match postern_model::read(data, &environment).map(postern_model::check) {
+        Ok(Ok(checked)) => checked.warnings,
+        Ok(Err(violations)) | Err(violations) => violations,
+    };
+    no_canary(&String::from_utf8_lossy(data), &violations);
+}
+
+/// Variables whose name ends in a digit are numbers, those that end in `_` are not set.
+fn environment(name: &str) -> Option<String> {
+    match name.as_bytes().last()? {
+        b'_' => None,
+        b'0'..=b'9' => Some("8200".to_owned()),
+        _ => Some(CANARY.to_owned()),
+    }
+}
+
+fn no_canary(input: &str, violations: &[Violation]) {
+    if !input.contains(CANARY_WORD) {
+        let said = format!("{violations:?}");
+        assert!(!said.contains(CANARY_WORD), "a value of the environment in a message: {said}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    #[test]
+    fn the_committed_corpora_hold() {
+        let targets: [(&str, fn(&[u8])); 4] = [
+            ("reference", super::reference),
+            ("template", super::template),
+            ("deck_env", super::deck_env),
+            ("document", super::document),
+        ];
+        for (name, target) in targets {
+            let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+            let mut seeds = 0;
+            for entry in std::fs::read_dir(&corpus).unwrap() {
+                target(&std::fs::read(entry.unwrap().path()).unwrap());
+                seeds += 1;
+            }
+            assert!(seeds >= 20, "{name} has {seeds} seeds");
+        }
+    }
+}
