@@ -27,8 +27,8 @@ pub(crate) enum FetchError {
     Transport(String),
     #[error("no answer within {} s", TIME_LIMIT.as_secs())]
     TimedOut,
-    #[error("status {0}")]
-    Status(u16),
+    #[error("{0}: {1}")]
+    Status(http::StatusCode, String),
     #[error("the answer is larger than {SIZE_LIMIT} bytes, or broke off")]
     Body,
     #[error("the answer is not JSON")]
@@ -44,11 +44,14 @@ pub(crate) async fn json(url: &str, ca_pem: &str) -> Result<serde_json::Value, F
     let client = client(uri.scheme_str() == Some("https"), ca_pem)?;
     let exchange = async {
         let reply = client.get(uri).await.map_err(|error| FetchError::Transport(chain(&error)))?;
-        if !reply.status().is_success() {
-            return Err(FetchError::Status(reply.status().as_u16()));
+        let status = reply.status();
+        let body = Limited::new(reply.into_body(), SIZE_LIMIT).collect().await;
+        let body = body.map_err(|_| FetchError::Body)?.to_bytes();
+        if !status.is_success() {
+            let start = String::from_utf8_lossy(&body[..body.len().min(200)]).trim().to_owned();
+            return Err(FetchError::Status(status, start));
         }
-        let body = Limited::new(reply.into_body(), SIZE_LIMIT);
-        body.collect().await.map(|whole| whole.to_bytes()).map_err(|_| FetchError::Body)
+        Ok(body)
     };
     let body = tokio::time::timeout(TIME_LIMIT, exchange).await.map_err(|_| FetchError::TimedOut)??;
     serde_json::from_slice(&body).map_err(|_| FetchError::NotJson)
@@ -64,6 +67,9 @@ fn client(tls: bool, ca_pem: &str) -> Result<Client<Transport, Empty<Bytes>>, Fe
     for certificate in CertificateDer::pem_slice_iter(ca_pem.as_bytes()) {
         let certificate = certificate.map_err(|error| FetchError::Trust(error.to_string()))?;
         roots.add(certificate).map_err(|error| FetchError::Trust(error.to_string()))?;
+    }
+    if roots.is_empty() && !ca_pem.is_empty() {
+        return Err(FetchError::Trust("no certificate in the PEM text".to_owned()));
     }
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)

@@ -24,7 +24,7 @@ pub(super) fn validate(
         let text = "invalid algorithm (alg) header parameter: token signed with unexpected algorithm";
         return Err(text.to_owned());
     }
-    times(claims, role, i64::try_from(now).unwrap_or(i64::MAX))?;
+    well_typed(claims)?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str).unwrap_or_default();
     if !config.bound_issuer.is_empty() && config.bound_issuer != text("iss") {
         return Err("invalid issuer (iss) claim".to_owned());
@@ -38,6 +38,35 @@ pub(super) fn validate(
     {
         let text = "invalid audience (aud) claim: audience claim does not match any expected audience";
         return Err(text.to_owned());
+    }
+    times(claims, role, i64::try_from(now).unwrap_or(i64::MAX))
+}
+
+/// The registered claims must have their registered types, whatever the role asks for.
+fn well_typed(claims: &Map<String, Value>) -> Result<(), String> {
+    for name in ["iss", "sub"] {
+        let kind = match claims.get(name) {
+            None | Some(Value::Null | Value::String(_)) => continue,
+            Some(Value::Bool(_)) => "bool",
+            Some(Value::Number(_)) => "number",
+            Some(Value::Array(_)) => "array",
+            Some(Value::Object(_)) => "object",
+        };
+        return Err(format!(
+            "json: cannot unmarshal {kind} into Go struct field Claims.{name} of type string"
+        ));
+    }
+    let audience_fits = match claims.get("aud") {
+        None | Some(Value::Null | Value::String(_)) => true,
+        Some(Value::Array(items)) => items.iter().all(Value::is_string),
+        Some(_) => false,
+    };
+    if !audience_fits {
+        return Err("go-jose/go-jose/jwt: expected string or array value to unmarshal to Audience".to_owned());
+    }
+    let numeric = |name: &&str| claims.get(*name).is_none_or(|value| value.is_null() || value.is_number());
+    if !["exp", "nbf", "iat"].iter().all(numeric) {
+        return Err("go-jose/go-jose/jwt: expected number value to unmarshal NumericDate".to_owned());
     }
     Ok(())
 }
@@ -58,11 +87,11 @@ fn times(claims: &Map<String, Value>, role: &Role, now: i64) -> Result<(), Strin
         not_before = if issued == 0 { expiry - or_default(role.not_before_leeway, LEEWAY) } else { issued };
     }
     let skew = or_default(role.clock_skew_leeway, CLOCK_SKEW);
-    if now - skew > expiry {
-        return Err("invalid expiration time (exp) claim: token is expired".to_owned());
-    }
     if now + skew < not_before {
         return Err("invalid not before (nbf) claim: token not yet valid".to_owned());
+    }
+    if now - skew > expiry {
+        return Err("invalid expiration time (exp) claim: token is expired".to_owned());
     }
     if now + skew < issued {
         return Err("invalid issued at (iat) claim: token issued in the future".to_owned());
@@ -86,6 +115,7 @@ pub(super) fn bound(claims: &Map<String, Value>, role: &Role) -> Result<(), Stri
         let (found, wanted) = (as_list(found), as_list(wanted));
         let fits = |wanted: &Value, found: &Value| match (role.bound_claims_glob, wanted, found) {
             (true, Value::String(pattern), Value::String(text)) => glob(pattern, text),
+            (_, Value::Number(wanted), Value::Number(found)) => wanted.as_f64() == found.as_f64(),
             _ => wanted == found,
         };
         if !found.iter().any(|found| wanted.iter().any(|wanted| fits(wanted, found))) {
@@ -116,10 +146,7 @@ pub(super) fn metadata(
         match claim(claims, name) {
             None => {}
             Some(Value::String(text)) => drop(metadata.insert(key.clone(), text.clone())),
-            Some(Value::Object(_) | Value::Array(_)) => {
-                return Err(format!("error converting claim '{name}' to string"));
-            }
-            Some(other) => drop(metadata.insert(key.clone(), other.to_string())),
+            Some(_) => return Err(format!("error converting claim '{name}' to string")),
         }
     }
     Ok(metadata)

@@ -53,11 +53,17 @@ impl Config {
                 ));
             }
         };
+        let algorithms = fields.texts("jwt_supported_algs")?.unwrap_or_default();
+        if let Some(name) = algorithms.iter().find(|name| !keys::ALGORITHMS.contains(&name.as_str())) {
+            return Err(Refusal::bad(format!(
+                "invalid jwt_supported_algs: unsupported signing algorithm \"{name}\""
+            )));
+        }
         Ok(Self {
             source,
             bound_issuer: text("bound_issuer")?,
             default_role: text("default_role")?.to_lowercase(),
-            algorithms: fields.texts("jwt_supported_algs")?.unwrap_or_default(),
+            algorithms,
         })
     }
 

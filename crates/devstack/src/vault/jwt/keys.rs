@@ -5,7 +5,8 @@
 use super::config::Source;
 use crate::fetch::{self, FetchError};
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, NO_PAD};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm};
 use jsonwebtoken::{Algorithm, DecodingKey, crypto};
 use serde_json::{Map, Value};
@@ -18,8 +19,11 @@ use tokio::time::Instant;
 const REFETCH_LIMIT: usize = 20;
 const REFETCH_WINDOW: Duration = Duration::from_secs(10);
 
+/// As lenient as Go's: the bits of the last letter that stand for nothing may be anything.
+const BASE64: GeneralPurpose = GeneralPurpose::new(&URL_SAFE, NO_PAD.with_decode_allow_trailing_bits(true));
+
 /// In the order in which Vault lists them.
-const ALGORITHMS: [&str; 10] =
+pub(super) const ALGORITHMS: [&str; 10] =
     ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512", "EdDSA"];
 
 /// Why there are no keys.
@@ -43,6 +47,7 @@ impl KeysError {
     /// As Vault puts it, which says less.
     pub(super) fn to_vault(&self) -> String {
         match self {
+            Self::Jwks { cause: FetchError::Trust(_), .. } => "error checking jwks_ca_pem".to_owned(),
             Self::Jwks { .. } | Self::NotAKeySet { .. } => "error checking jwks URL".to_owned(),
             Self::Discovery { cause, .. } => format!("error checking oidc discovery URL: {cause}"),
             Self::Issuer { url, issuer } => format!(
@@ -142,6 +147,9 @@ impl<'a> Unverified<'a> {
                 }
                 _ => malformed("illegal base64 data at input byte 0".to_owned()),
             })?;
+            if bytes.is_empty() {
+                return Ok(Map::new());
+            }
             serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))
         };
         let (header_members, claims) = (json(header)?, json(claims)?);

@@ -44,7 +44,9 @@ impl Asked {
         }
         let unknown = || Refusal::bad(format!("role \"{role_name}\" could not be found"));
         let role = mount.roles.get(&role_name).cloned().ok_or_else(unknown)?;
-        let jwt = call.fields().text("jwt")?.filter(|jwt| !jwt.is_empty());
+        // White space within a token means nothing, as in Vault's parser.
+        let strip = |jwt: String| jwt.split_whitespace().collect::<String>();
+        let jwt = call.fields().text("jwt")?.map(strip).filter(|jwt| !jwt.is_empty());
         let jwt = jwt.ok_or_else(|| Refusal::bad("missing token"))?;
         Ok(Self { jwt, role_name, role, config, keys: mount.keys.clone() })
     }
@@ -81,6 +83,9 @@ fn grant(core: &mut Core, call: &Call, asked: &Asked, token: &Unverified<'_>) ->
     claims::bound(&token.claims, role)
         .map_err(|error| Refusal::bad(format!("error validating claims: {error}")))?;
     let user = claims::user(&token.claims, role).map_err(Refusal::bad)?;
+    if user.is_empty() {
+        return Err(Refusal::new(500, "missing name in alias"));
+    }
     let metadata = claims::metadata(&token.claims, role_name, role).map_err(Refusal::bad)?;
     if role.token_policies.iter().any(|policy| policy == "root") {
         return Err(Refusal::bad("auth methods cannot create root tokens"));

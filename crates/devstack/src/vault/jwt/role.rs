@@ -22,7 +22,7 @@ pub(super) struct Role {
     pub(super) not_before_leeway: i64,
     pub(super) clock_skew_leeway: i64,
     pub(super) token_policies: Vec<String>,
-    /// `default`, `service`, `batch`, `default-service` or `default-batch`.
+    /// `default`, `service` or `batch`.
     pub(super) token_type: String,
     pub(super) token_ttl: Duration,
     pub(super) token_max_ttl: Duration,
@@ -34,7 +34,7 @@ pub(super) struct Role {
 
 impl Role {
     pub(super) fn makes_batch_tokens(&self) -> bool {
-        matches!(self.token_type.as_str(), "batch" | "default-batch")
+        self.token_type == "batch"
     }
 
     /// Takes what the body has, and leaves the rest.
@@ -97,6 +97,16 @@ impl Role {
             let text = "'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with limited \
                         use count";
             return Err(Refusal::bad(text));
+        }
+        if self.makes_batch_tokens() && !self.token_period.is_zero() {
+            let text =
+                "'token_type' cannot be 'batch' or 'default_batch' when set to generate periodic tokens";
+            return Err(Refusal::bad(text));
+        }
+        if self.claim_mappings.values().any(|key| key == "role") {
+            return Err(Refusal::bad(
+                "metadata key \"role\" is reserved and may not be a mapping destination",
+            ));
         }
         if self.user_claim.is_empty() {
             return Err(Refusal::bad("a user claim must be defined on the role"));
@@ -164,7 +174,6 @@ pub(super) fn write(core: &mut Core, call: &Call) -> Outcome {
     let known = roles.get(&name).cloned();
     match call.fields().text("role_type")?.as_deref() {
         Some("jwt") => {}
-        None if known.is_some() => {}
         None | Some("" | "oidc") => {
             return Err(Refusal::bad(
                 "'allowed_redirect_uris' must be set if 'role_type' is 'oidc' or unspecified.",
@@ -177,7 +186,7 @@ pub(super) fn write(core: &mut Core, call: &Call) -> Outcome {
     }
     let mut role = known.unwrap_or_else(|| Role { token_type: "default".to_owned(), ..Role::default() });
     if let Some(kind) = call.fields().text("token_type")? {
-        if !matches!(kind.as_str(), "default" | "service" | "batch" | "default-service" | "default-batch") {
+        if !matches!(kind.as_str(), "default" | "service" | "batch") {
             return Err(Refusal::bad(format!("invalid 'token_type' value \"{kind}\"")));
         }
         role.token_type = kind;
