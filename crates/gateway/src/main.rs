@@ -1,2 +1,29 @@
-//! (story to come)
-fn main() {}
+//! `postern`: the program. It reads arguments, environment and kong.conf, and nothing else here does.
+//!
+//! The way of a command: [`cli`] says what there is → [`settings`] reads where things are configured → [`boot`] builds
+//! from that what the command needs (documents, vaults) → one file in [`cmd`] does the work → [`report`] says what
+//! went wrong, if something did.
+
+mod boot;
+mod cli;
+mod cmd;
+mod report;
+mod settings;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse_from(cli::arguments());
+    report::start_logging(cli.verbosity());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let outcome = match runtime {
+        Ok(runtime) => runtime.block_on(cmd::run(cli)),
+        Err(error) => Err(error.into()),
+    };
+    outcome.unwrap_or_else(|error| {
+        report::failure(&error);
+        ExitCode::FAILURE
+    })
+}

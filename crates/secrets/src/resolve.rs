@@ -17,7 +17,7 @@ use crate::backend::env::Env;
 use crate::backend::fs::Fs;
 use crate::backend::hcv::Hcv;
 use crate::client::Trust;
-use crate::field::Exposure;
+use crate::field::{Exposure, Field};
 use crate::kind::Kind;
 use crate::reference::{Reference, Version};
 use crate::secret::Secret;
@@ -47,7 +47,16 @@ pub struct Resolver {
 #[derive(Clone, Debug)]
 struct Configured {
     settings: Result<Settings, Vec<FieldError>>,
-    origin: String,
+    origin: Origin,
+}
+
+/// Where a vault's configuration is, for people.
+#[derive(Clone, Debug, Default)]
+pub struct Origin {
+    /// The vault as a whole: `kong.yaml:12`.
+    pub place: String,
+    /// Its fields, by the names under which they were written.
+    pub fields: BTreeMap<String, String>,
 }
 
 /// What is known of a vault, for people.
@@ -56,9 +65,26 @@ pub struct VaultInfo<'a> {
     /// The name in references.
     pub name: &'a str,
     /// Where its configuration is.
-    pub origin: &'a str,
+    pub origin: &'a Origin,
     /// Its configuration, or what is wrong with it.
     pub settings: Result<&'a Settings, &'a [FieldError]>,
+}
+
+impl Origin {
+    /// A vault whose fields have no places of their own.
+    pub fn new(place: impl Into<String>) -> Self {
+        Self { place: place.into(), fields: BTreeMap::new() }
+    }
+
+    /// Where a field's value is from.
+    fn of(&self, field: &Field, is_default: bool) -> &str {
+        let written = field.spellings().find_map(|spelling| self.fields.get(spelling));
+        match written {
+            _ if is_default => "default",
+            Some(place) => place,
+            None => &self.place,
+        }
+    }
 }
 
 impl Resolver {
@@ -80,9 +106,9 @@ impl Resolver {
         mut self,
         name: impl Into<String>,
         settings: Result<Settings, Vec<FieldError>>,
-        origin: impl Into<String>,
+        origin: Origin,
     ) -> Self {
-        self.vaults.insert(name.into(), Configured { settings, origin: origin.into() });
+        self.vaults.insert(name.into(), Configured { settings, origin });
         self
     }
 
@@ -145,9 +171,13 @@ impl Resolver {
         let found = self.overlaid(reference);
         if let Ok((configured, settings)) = &found {
             step.fact("kind", settings.kind().name());
-            step.fact("configured in", &configured.origin);
+            step.fact("configured in", &configured.origin.place);
             for (field, value, is_default) in settings.shown() {
-                step.fact(field, if is_default { format!("{value} (default)") } else { value });
+                let is_option =
+                    reference.options().iter().any(|(name, _)| field.spellings().any(|s| s == name));
+                let origin =
+                    if is_option { "the reference" } else { configured.origin.of(field, is_default) };
+                step.fact(field.name, format_args!("{value} ({origin})"));
             }
         }
         let (_, mut settings) = step.done(found)?;

@@ -173,7 +173,7 @@ impl Settings {
     }
 
     /// Every field with its value as may be shown: references as text, credentials as stars, defaults marked.
-    pub fn shown(&self) -> Vec<(&'static str, String, bool)> {
+    pub fn shown(&self) -> Vec<(&'static Field, String, bool)> {
         let shown = self.kind.fields().iter().filter_map(|field| {
             let given = self.values.get(field.name);
             let text = match given {
@@ -181,7 +181,7 @@ impl Settings {
                 Some(Value::Checked(setting)) => show(field, setting),
                 None => show(field, &field.default_setting()?),
             };
-            Some((field.name, text, given.is_none()))
+            Some((field, text, given.is_none()))
         });
         shown.collect()
     }

@@ -10,7 +10,8 @@ use thiserror::Error;
 /// A set of trusted certificates.
 #[derive(Clone, Debug, Default)]
 pub struct Trust {
-    certificates: Vec<CertificateDer<'static>>,
+    given: Vec<CertificateDer<'static>>,
+    system: bool,
 }
 
 /// Why a list of trusted certificates cannot be used.
@@ -30,9 +31,6 @@ pub enum TrustError {
         /// The file, or which form of text.
         place: String,
     },
-    /// `system` was asked for, and the system has none.
-    #[error("no trusted certificates were found on this system")]
-    NoSystem,
 }
 
 impl Trust {
@@ -43,27 +41,40 @@ impl Trust {
 
     /// Every item is `system`, the path of a PEM file, PEM text, or base64 of PEM text.
     pub fn from_items<'a>(items: impl IntoIterator<Item = &'a str>) -> Result<Self, TrustError> {
-        let mut certificates = Vec::new();
+        let mut trust = Self::none();
         for item in items.into_iter().map(str::trim).filter(|item| !item.is_empty()) {
-            certificates.extend(from_item(item)?);
+            if item == "system" {
+                trust.system = true;
+            } else {
+                trust.given.extend(from_item(item)?);
+            }
         }
-        Ok(Self { certificates })
+        Ok(trust)
     }
 
-    /// The certificates.
-    pub fn certificates(&self) -> &[CertificateDer<'static>] {
-        &self.certificates
+    /// The certificates. Those of the system are read now, not before: most vaults of a development machine are never
+    /// spoken to over TLS, and reading them takes longer than everything else that a command does.
+    pub fn certificates(&self) -> Vec<CertificateDer<'static>> {
+        let mut certificates = self.given.clone();
+        if self.system {
+            certificates.extend(of_this_system());
+        }
+        certificates
     }
 }
 
-fn from_item(item: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    if item == "system" {
-        let found = rustls_native_certs::load_native_certs();
-        for error in &found.errors {
-            tracing::warn!(%error, "a trusted certificate of this system cannot be read");
-        }
-        return if found.certs.is_empty() { Err(TrustError::NoSystem) } else { Ok(found.certs) };
+fn of_this_system() -> Vec<CertificateDer<'static>> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a trusted certificate of this system cannot be read");
     }
+    if found.certs.is_empty() {
+        tracing::warn!("no trusted certificates were found on this system");
+    }
+    found.certs
+}
+
+fn from_item(item: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     if item.starts_with("-----BEGIN") {
         return from_pem(item.as_bytes(), "the PEM text");
     }

@@ -9,7 +9,7 @@
 
 use std::collections::HashSet;
 use std::fmt::{self, Debug, Formatter};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_name};
@@ -119,20 +119,41 @@ pub(super) fn reason(error: &Error) -> Option<Untrusted> {
 }
 
 struct Verifier {
-    roots: RootCertStore,
-    /// The trusted certificates as they are, for chains of one.
-    trusted: HashSet<Vec<u8>>,
+    trust: Trust,
+    anchors: OnceLock<Anchors>,
     verify: bool,
     provider: Arc<CryptoProvider>,
 }
 
-impl Verifier {
-    fn new(trust: &Trust, verify: bool, provider: &Arc<CryptoProvider>) -> Self {
+/// The trusted certificates, ready for use.
+struct Anchors {
+    roots: RootCertStore,
+    /// The same as they are, for chains of one.
+    trusted: HashSet<Vec<u8>>,
+}
+
+impl Anchors {
+    fn new(trust: &Trust) -> Self {
+        let certificates = trust.certificates();
+        let trusted = certificates.iter().map(|der| der.to_vec()).collect();
         let mut roots = RootCertStore::empty();
         // A certificate that webpki cannot use as a root may still be trusted as it stands.
-        roots.add_parsable_certificates(trust.certificates().iter().cloned());
-        let trusted = trust.certificates().iter().map(|der| der.to_vec()).collect();
-        Self { roots, trusted, verify, provider: Arc::clone(provider) }
+        roots.add_parsable_certificates(certificates);
+        Self { roots, trusted }
+    }
+
+    /// Whether a trusted certificate has this subject (a DER name).
+    fn has(&self, subject: &[u8]) -> bool {
+        let is_of = |der: &Vec<u8>| {
+            X509Certificate::from_der(der).is_ok_and(|(_, root)| root.subject().as_raw() == subject)
+        };
+        self.trusted.iter().any(is_of)
+    }
+}
+
+impl Verifier {
+    fn new(trust: &Trust, verify: bool, provider: &Arc<CryptoProvider>) -> Self {
+        Self { trust: trust.clone(), anchors: OnceLock::new(), verify, provider: Arc::clone(provider) }
     }
 
     fn judge(
@@ -144,73 +165,73 @@ impl Verifier {
     ) -> Result<(), Untrusted> {
         let parsed =
             ParsedCertificate::try_from(leaf).map_err(|error| Untrusted::Other(error.to_string()))?;
-        if self.trusted.contains(leaf.as_ref()) {
+        let anchors = self.anchors.get_or_init(|| Anchors::new(&self.trust));
+        if anchors.trusted.contains(leaf.as_ref()) {
             check_dates(leaf, now)?;
         } else {
             let algorithms = self.provider.signature_verification_algorithms.all;
-            verify_server_cert_signed_by_trust_anchor(&parsed, &self.roots, others, now, algorithms)
-                .map_err(|error| self.diagnose(&error, leaf, others))?;
+            verify_server_cert_signed_by_trust_anchor(&parsed, &anchors.roots, others, now, algorithms)
+                .map_err(|error| diagnose(&error, leaf, others, anchors))?;
         }
         verify_server_name(&parsed, name).map_err(|_| Untrusted::HostMismatch)
     }
+}
 
-    fn diagnose(&self, error: &Error, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Untrusted {
-        let Error::InvalidCertificate(error) = error else { return Untrusted::Other(error.to_string()) };
-        match error {
-            CertificateError::Expired | CertificateError::ExpiredContext { .. } => Untrusted::Expired,
-            CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-                Untrusted::NotYetValid
-            }
-            CertificateError::Revoked => Untrusted::Revoked,
-            // Not the trusted certificate of that name, but another one.
-            CertificateError::BadSignature if is_self_signed(leaf) => Untrusted::SelfSigned,
-            CertificateError::BadSignature => Untrusted::BadSignature,
-            CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-                Untrusted::WrongPurpose
-            }
-            CertificateError::UnknownIssuer => self.where_the_chain_ends(leaf, others),
-            // webpki has no name for a CA certificate used by a server; self-signed ones are the usual case.
-            _ if is_self_signed(leaf) => Untrusted::SelfSigned,
-            other => Untrusted::Other(format!("{other:?}")),
+fn diagnose(
+    error: &Error,
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    anchors: &Anchors,
+) -> Untrusted {
+    let Error::InvalidCertificate(error) = error else { return Untrusted::Other(error.to_string()) };
+    match error {
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Untrusted::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => Untrusted::NotYetValid,
+        CertificateError::Revoked => Untrusted::Revoked,
+        // Not the trusted certificate of that name, but another one.
+        CertificateError::BadSignature if is_self_signed(leaf) => Untrusted::SelfSigned,
+        CertificateError::BadSignature => Untrusted::BadSignature,
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            Untrusted::WrongPurpose
         }
+        CertificateError::UnknownIssuer => where_the_chain_ends(leaf, others, anchors),
+        // webpki has no name for a CA certificate used by a server; self-signed ones are the usual case.
+        _ if is_self_signed(leaf) => Untrusted::SelfSigned,
+        other => Untrusted::Other(format!("{other:?}")),
     }
+}
 
-    /// Follows the issuers through the chain that was shown, as OpenSSL does.
-    fn where_the_chain_ends(&self, leaf: &CertificateDer<'_>, others: &[CertificateDer<'_>]) -> Untrusted {
-        let Ok((_, leaf)) = X509Certificate::from_der(leaf) else {
-            return Untrusted::Other("not an X.509 certificate".to_owned());
+/// Follows the issuers through the chain that was shown, as OpenSSL does.
+fn where_the_chain_ends(
+    leaf: &CertificateDer<'_>,
+    others: &[CertificateDer<'_>],
+    anchors: &Anchors,
+) -> Untrusted {
+    let Ok((_, leaf)) = X509Certificate::from_der(leaf) else {
+        return Untrusted::Other("not an X.509 certificate".to_owned());
+    };
+    let mut unused: Vec<_> = others
+        .iter()
+        .filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed))
+        .collect();
+    let mut last = leaf;
+    let mut length = 1;
+    while last.subject().as_raw() != last.issuer().as_raw() {
+        let Some(next) = unused.iter().position(|other| other.subject().as_raw() == last.issuer().as_raw())
+        else {
+            break;
         };
-        let mut unused: Vec<_> = others
-            .iter()
-            .filter_map(|der| X509Certificate::from_der(der).ok().map(|(_, parsed)| parsed))
-            .collect();
-        let mut last = leaf;
-        let mut length = 1;
-        while last.subject().as_raw() != last.issuer().as_raw() {
-            let Some(next) =
-                unused.iter().position(|other| other.subject().as_raw() == last.issuer().as_raw())
-            else {
-                break;
-            };
-            last = unused.swap_remove(next);
-            length += 1;
-        }
-        let self_signed = last.subject().as_raw() == last.issuer().as_raw();
-        match (self_signed, length) {
-            (true, 1) => Untrusted::SelfSigned,
-            (true, _) => Untrusted::SelfSignedInChain,
-            // The issuer's name is trusted, yet no path was found: the certificate is of another key.
-            (false, _) if self.has_root(last.issuer().as_raw()) => Untrusted::BadSignature,
-            (false, 1) => Untrusted::NoFirstIssuer,
-            (false, _) => Untrusted::NoLocalIssuer,
-        }
+        last = unused.swap_remove(next);
+        length += 1;
     }
-
-    /// Whether a trusted certificate has this subject (a DER name).
-    fn has_root(&self, subject: &[u8]) -> bool {
-        self.trusted.iter().any(|der| {
-            X509Certificate::from_der(der).is_ok_and(|(_, root)| root.subject().as_raw() == subject)
-        })
+    let self_signed = last.subject().as_raw() == last.issuer().as_raw();
+    match (self_signed, length) {
+        (true, 1) => Untrusted::SelfSigned,
+        (true, _) => Untrusted::SelfSignedInChain,
+        // The issuer's name is trusted, yet no path was found: the certificate is of another key.
+        (false, _) if anchors.has(last.issuer().as_raw()) => Untrusted::BadSignature,
+        (false, 1) => Untrusted::NoFirstIssuer,
+        (false, _) => Untrusted::NoLocalIssuer,
     }
 }
 
@@ -272,10 +293,7 @@ impl ServerCertVerifier for Verifier {
 
 impl Debug for Verifier {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier")
-            .field("trusted", &self.trusted.len())
-            .field("verify", &self.verify)
-            .finish()
+        f.debug_struct("Verifier").field("trust", &self.trust).field("verify", &self.verify).finish()
     }
 }
 

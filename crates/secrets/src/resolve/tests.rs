@@ -22,7 +22,11 @@ fn settings(kind: Kind, config: serde_json::Value) -> Result<Settings, Vec<Field
 
 fn resolver() -> Resolver {
     let env = Env::new(ENV.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    Resolver::new(env, Trust::none()).with_vault("env", Ok(Settings::empty(Kind::Env)), "defaults")
+    Resolver::new(env, Trust::none()).with_vault(
+        "env",
+        Ok(Settings::empty(Kind::Env)),
+        Origin::new("defaults"),
+    )
 }
 
 async fn value(resolver: &Resolver, text: &str) -> Result<String, String> {
@@ -34,8 +38,8 @@ async fn value(resolver: &Resolver, text: &str) -> Result<String, String> {
 #[tokio::test]
 async fn env_follows_kongs_cases() {
     let resolver = resolver()
-        .with_vault("p", settings(Kind::Env, json!({"prefix": "P_"})), "test")
-        .with_vault("b64", settings(Kind::Env, json!({"base64_decode": true})), "test");
+        .with_vault("p", settings(Kind::Env, json!({"prefix": "P_"})), Origin::new("test"))
+        .with_vault("b64", settings(Kind::Env, json!({"base64_decode": true})), Origin::new("test"));
     let outer = "could not get value from external vault";
     let subfield = |reason: &str| Err(format!("{outer} (could not get subfield value: {reason})"));
     let cases = [
@@ -81,7 +85,8 @@ async fn fs_finds_a_file_where_a_key_was_read() {
     std::fs::write(directory.path().join("db/password.txt"), "hunter2").unwrap();
     std::fs::write(directory.path().join("json"), r#"{"a":"b"}"#).unwrap();
     let prefix = directory.path().to_str().unwrap();
-    let resolver = resolver().with_vault("files", settings(Kind::Fs, json!({"prefix": prefix})), "test");
+    let resolver =
+        resolver().with_vault("files", settings(Kind::Fs, json!({"prefix": prefix})), Origin::new("test"));
     assert_eq!(value(&resolver, "{vault://files/db/password.txt}").await, Ok("hunter2".into()));
     assert_eq!(value(&resolver, "{vault://files/db/password.txt/}").await, Ok("hunter2".into()));
     assert_eq!(value(&resolver, "{vault://files/json/a}").await, Ok("b".into()));
@@ -99,11 +104,11 @@ async fn a_vaults_fields_may_refer_to_env_and_fs() {
     let path = directory.path().to_str().unwrap().to_owned();
     let env = Env::new([("DIR".to_owned(), path)]);
     let resolver = Resolver::new(env, Trust::none())
-        .with_vault("env", Ok(Settings::empty(Kind::Env)), "defaults")
-        .with_vault("files", settings(Kind::Fs, json!({"prefix": "{vault://env/dir}"})), "test")
-        .with_vault("gone", settings(Kind::Fs, json!({"prefix": "{vault://env/none}"})), "test")
-        .with_vault("remote", settings(Kind::Fs, json!({"prefix": "{vault://hcv/a/b}"})), "test")
-        .with_vault("hcv", settings(Kind::Hcv, json!({"token": "t"})), "test");
+        .with_vault("env", Ok(Settings::empty(Kind::Env)), Origin::new("defaults"))
+        .with_vault("files", settings(Kind::Fs, json!({"prefix": "{vault://env/dir}"})), Origin::new("test"))
+        .with_vault("gone", settings(Kind::Fs, json!({"prefix": "{vault://env/none}"})), Origin::new("test"))
+        .with_vault("remote", settings(Kind::Fs, json!({"prefix": "{vault://hcv/a/b}"})), Origin::new("test"))
+        .with_vault("hcv", settings(Kind::Hcv, json!({"token": "t"})), Origin::new("test"));
     assert_eq!(value(&resolver, "{vault://files/a}").await, Ok("from a file".into()));
     assert_eq!(
         value(&resolver, "{vault://gone/a}").await.unwrap_err(),
@@ -118,9 +123,9 @@ async fn a_vaults_fields_may_refer_to_env_and_fs() {
 #[tokio::test]
 async fn a_circle_is_an_error() {
     let resolver = resolver()
-        .with_vault("self", settings(Kind::Fs, json!({"prefix": "{vault://self/a}"})), "test")
-        .with_vault("a", settings(Kind::Fs, json!({"prefix": "/x/{vault://b/c}"})), "test")
-        .with_vault("b", settings(Kind::Fs, json!({"prefix": "{vault://a/c}"})), "test");
+        .with_vault("self", settings(Kind::Fs, json!({"prefix": "{vault://self/a}"})), Origin::new("test"))
+        .with_vault("a", settings(Kind::Fs, json!({"prefix": "/x/{vault://b/c}"})), Origin::new("test"))
+        .with_vault("b", settings(Kind::Fs, json!({"prefix": "{vault://a/c}"})), Origin::new("test"));
     let circle = |names: &str| format!("the vaults refer to one another in a circle: {names}");
     assert!(value(&resolver, "{vault://self/x}").await.unwrap_err().ends_with(&circle("self -> self")));
     assert!(value(&resolver, "{vault://a/x}").await.unwrap_err().ends_with(&circle("a -> b -> a")));
@@ -143,7 +148,8 @@ async fn templates_are_filled() {
 
 #[tokio::test]
 async fn wrong_settings_are_an_error_for_those_who_use_them() {
-    let resolver = resolver().with_vault("bad", settings(Kind::Hcv, json!({"prot": "http"})), "test");
+    let resolver =
+        resolver().with_vault("bad", settings(Kind::Hcv, json!({"prot": "http"})), Origin::new("test"));
     assert_eq!(value(&resolver, "{vault://env/plain}").await, Ok("plain".into()));
     assert_eq!(
         value(&resolver, "{vault://bad/a}").await.unwrap_err(),

@@ -1,0 +1,210 @@
+//! Settings → documents → vaults: builds what a command needs, in the order of the functions below.
+//!
+//! Owns: that order. Must not know: what is done with the result. A failure here is one of configuration, and nothing
+//! has been sent to anybody yet.
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use postern_model::document::refuse_size;
+use postern_model::{Checked, Violation};
+use postern_secrets::backend::env::Env;
+use postern_secrets::client::Trust;
+use postern_secrets::resolve::{Origin, Resolver};
+use postern_secrets::trail::Trail;
+use postern_secrets::{FieldError, Kind, Secret, Template, UnknownKind};
+
+use crate::cli::Options;
+use crate::report::{Failure, Refused};
+use crate::settings::Settings;
+
+/// What a command works with.
+#[derive(Debug)]
+pub(crate) struct Booted {
+    /// Every vault that the configuration knows.
+    pub(crate) resolver: Resolver,
+    /// The declarative configuration, if there is one.
+    pub(crate) document: Option<Loaded>,
+}
+
+/// A declarative configuration that can be used.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    /// Where it came from, for people.
+    pub(crate) name: String,
+    /// What it says.
+    pub(crate) checked: Checked,
+}
+
+/// All of it. `file` replaces the setting `declarative_config`.
+pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Booted> {
+    let settings = Settings::load(options)?;
+    for notice in settings.notices() {
+        tracing::info!("{notice}");
+    }
+    let local = default_vaults(&settings, Trust::none())?;
+    let trust = trust(&settings, &local).await?;
+    let document = document(&settings, &local, file).await?;
+    let mut resolver = default_vaults(&settings, trust)?;
+    if let Some(Loaded { name, checked }) = &document {
+        for warning in &checked.warnings {
+            tracing::warn!("{}", warning.in_file(name));
+        }
+        for vault in &checked.vaults {
+            let place = |position| format!("{name}:{position}");
+            let fields =
+                vault.field_positions.iter().map(|(field, position)| (field.clone(), place(*position)));
+            let origin = Origin { place: place(vault.position), fields: fields.collect() };
+            resolver = resolver.with_vault(&vault.prefix, Ok(vault.settings.clone()), origin);
+        }
+    }
+    Ok(Booted { resolver, document })
+}
+
+/// The vaults that exist without an entity: one for each kind that the setting `vaults` loads.
+fn default_vaults(settings: &Settings, trust: Trust) -> Result<Resolver> {
+    let env = Env::new(settings.environment().iter().cloned());
+    let mut resolver = Resolver::new(env, trust);
+    for kind in loaded_kinds(settings)? {
+        let configured = settings.default_vault(kind);
+        let origin = Origin { place: "the defaults".to_owned(), fields: settings.default_vault_places(kind) };
+        resolver = resolver.with_vault(kind.name(), configured, origin);
+    }
+    Ok(resolver)
+}
+
+/// The setting `vaults`: a list of kinds, `bundled` for all of them, or `off`.
+fn loaded_kinds(settings: &Settings) -> Result<Vec<Kind>> {
+    let names = settings.text("vaults").map_or("bundled", Secret::expose);
+    let names: Vec<&str> = names.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
+    if names.first() == Some(&"off") {
+        return Ok(Vec::new());
+    }
+    let mut kinds = Vec::new();
+    for name in names {
+        match Kind::parse(name) {
+            Ok(kind) => kinds.push(kind),
+            Err(_) if name == "bundled" => kinds.extend(Kind::ALL),
+            Err(_) if name == "off" => {}
+            Err(UnknownKind { known_elsewhere: true, .. }) => {
+                tracing::warn!(kind = name, "this kind of vault is not in this build");
+            }
+            Err(_) => {
+                return Err(Failure::new(
+                    format!(
+                        "error loading vault schemas: on vault '{name}': {name} vault is enabled but not installed;"
+                    ),
+                    format!("the setting vaults may name: bundled, {}", Kind::ALL.map(Kind::name).join(", ")),
+                )
+                .into());
+            }
+        }
+    }
+    Ok(kinds)
+}
+
+/// The setting `lua_ssl_trusted_certificate`; the system's certificates without it.
+pub(crate) async fn trust(settings: &Settings, local: &Resolver) -> Result<Trust> {
+    const KEY: &str = "lua_ssl_trusted_certificate";
+    let list = settings.text(KEY).map_or("system", Secret::expose);
+    let mut items = Vec::new();
+    for (index, item) in list.split(',').map(str::trim).enumerate() {
+        items.push(dereferenced(item, &format!("{KEY}[{}]", index + 1), local).await?);
+    }
+    Trust::from_items(items.iter().map(Secret::expose)).map_err(|error| {
+        Failure::new(
+            format!("{KEY}: {error}"),
+            "a comma-separated list of: system, the path of a PEM file, PEM text, base64 of PEM text",
+        )
+        .into()
+    })
+}
+
+/// The declarative configuration that was asked for, or that the settings name.
+async fn document(settings: &Settings, local: &Resolver, file: Option<&Path>) -> Result<Option<Loaded>> {
+    if let Some(file) = file {
+        return load(settings, file).map(Some);
+    }
+    if let Some(text) = settings.text("declarative_config_string") {
+        let text = dereferenced(text.expose(), "declarative_config_string", local).await?;
+        let name = "declarative_config_string".to_owned();
+        return Ok(Some(check(settings, name, text.expose().as_bytes())?));
+    }
+    let Some(path) = settings.text("declarative_config") else { return Ok(None) };
+    let path = dereferenced(path.expose(), "declarative_config", local).await?;
+    load(settings, Path::new(path.expose())).map(Some)
+}
+
+/// Reads and checks one file; `-` is standard input.
+pub(crate) fn load(settings: &Settings, file: &Path) -> Result<Loaded> {
+    let (name, bytes) = read(file)?;
+    check(settings, name, &bytes)
+}
+
+fn read(file: &Path) -> Result<(String, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    if file == Path::new("-") {
+        let limit = postern_model::document::MAX_BYTES + 1;
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("cannot read standard input")?;
+        return Ok(("standard input".to_owned(), bytes));
+    }
+    let name = file.display().to_string();
+    let failure = |error: std::io::Error| {
+        Failure::new(
+            format!("cannot read {name}: {}", error.kind()),
+            "it is the kong.yaml to use; is the path right?",
+        )
+    };
+    let opened = std::fs::File::open(file).map_err(failure)?;
+    let size = opened.metadata().map_err(failure)?.len();
+    if let Some(violation) = refuse_size(size) {
+        return Err(Refused { file: name, violations: vec![violation] }.into());
+    }
+    // The file may grow while it is read, or be none whose size is known.
+    opened.take(postern_model::document::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failure)?;
+    Ok((name, bytes))
+}
+
+fn check(settings: &Settings, name: String, bytes: &[u8]) -> Result<Loaded> {
+    let variables: BTreeMap<&str, &str> =
+        settings.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let env = |variable: &str| variables.get(variable).map(ToString::to_string);
+    let checked = postern_model::read(bytes, &env).and_then(postern_model::check);
+    match checked {
+        Ok(checked) => Ok(Loaded { name, checked }),
+        Err(violations) => Err(Refused { file: name, violations }.into()),
+    }
+}
+
+/// What is wrong with the default vaults and the trusted certificates, as violations of the settings.
+pub(crate) async fn settings_violations(settings: &Settings) -> Result<Vec<Violation>> {
+    let mut violations: Vec<_> =
+        settings.notices().into_iter().map(|notice| Violation::warning("", None, notice)).collect();
+    for kind in loaded_kinds(settings)? {
+        let errors = settings.default_vault(kind).err().unwrap_or_default();
+        violations.extend(errors.into_iter().map(|FieldError { field, message, hint }| {
+            Violation::error(field, None, message).with_hint_if(hint)
+        }));
+    }
+    if violations.iter().all(|violation| violation.severity != postern_model::Severity::Error) {
+        trust(settings, &default_vaults(settings, Trust::none())?).await?;
+    }
+    Ok(violations)
+}
+
+/// A setting's text with its references resolved; no entity is known yet.
+async fn dereferenced(text: &str, option: &str, local: &Resolver) -> Result<Secret> {
+    if !Template::has_reference(text) {
+        return Ok(Secret::from(text));
+    }
+    let failed = |error: &dyn std::fmt::Display| {
+        format!("failed to dereference '{text}': {error} for config option '{option}'")
+    };
+    let template = Template::parse(text).map_err(|error| Failure::new(failed(&error), error.hint()))?;
+    local
+        .fill(&template, &Trail::off())
+        .await
+        .map_err(|error| Failure { message: failed(&error), hint: error.hint() }.into())
+}

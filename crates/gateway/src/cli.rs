@@ -1,0 +1,224 @@
+//! What can be typed: every command, argument and help text. Must not know: what any of them does.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Looks like Kong's `kong`, too: called by that name, through a link, it answers to it.
+#[derive(Debug, Parser)]
+#[command(
+    name = "postern",
+    version,
+    about = "An API gateway with secrets management at its core",
+    long_about = "An API gateway with secrets management at its core.\n\n\
+        Configuration comes from kong.conf (-c), the environment (KONG_* and POSTERN_*, the latter wins) and\n\
+        kong.yaml (declarative_config). Credentials in it may be references such as {vault://hashicorp-vault/db/pass}.",
+    after_help = "Examples:\n  \
+        postern dev                                     start a dev vault and an identity provider\n  \
+        postern vault get {vault://env/home}            resolve a reference\n  \
+        postern config check kong.yaml                  check a configuration",
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    #[command(flatten)]
+    pub(crate) options: Options,
+}
+
+/// Options of every command.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Options {
+    /// Configuration file (default: the first there is of /etc/postern/postern.conf, /etc/kong/kong.conf, /etc/kong.conf)
+    #[arg(short, long, global = true, value_name = "FILE")]
+    pub(crate) conf: Option<PathBuf>,
+
+    /// Working directory; overrides the setting `prefix`
+    #[arg(short, long, global = true, value_name = "DIR")]
+    pub(crate) prefix: Option<PathBuf>,
+
+    /// Say what is done
+    #[arg(long, global = true, overrides_with_all = ["vv", "vvv"])]
+    pub(crate) v: bool,
+
+    /// Say it in detail
+    #[arg(long, global = true, overrides_with = "vvv")]
+    pub(crate) vv: bool,
+
+    /// Say everything, the libraries' words included
+    #[arg(long, global = true)]
+    pub(crate) vvv: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Resolve references, and see why they do not resolve
+    #[command(subcommand, arg_required_else_help = true)]
+    Vault(Vault),
+    /// Check configuration files
+    #[command(subcommand, arg_required_else_help = true)]
+    Config(Config),
+    /// Start the dev stack: a Vault-compatible server and an identity provider, in memory
+    #[cfg(feature = "dev")]
+    Dev(Dev),
+    /// Walk through the tutorial: OAuth2 login, vault, policy, secret, reference
+    #[cfg(feature = "dev")]
+    Demo(Demo),
+    /// Print the completion script of a shell
+    #[command(after_help = "Example:\n  postern completions bash > /etc/bash_completion.d/postern")]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Commands about vaults.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Vault {
+    /// Print the value of a reference, and nothing else
+    #[command(after_help = "Examples:\n  \
+        postern vault get {vault://env/home}\n  \
+        postern vault get env/home                      the short form\n  \
+        postern vault get hashicorp-vault/db/pass -f kong.yaml\n  \
+        postern vault get '{vault://hcv/db/pass#2}'     quote ?, &, # and * for the shell")]
+    Get {
+        /// {vault://NAME/RESOURCE[/KEY][?option=value][#version]}, or the same without `{vault://` and `}`
+        reference: Option<String>,
+        #[command(flatten)]
+        document: Document,
+    },
+    /// Show each step of resolving a reference, its time and outcome, and what to do where it fails; no secrets
+    #[command(after_help = "Example:\n  postern vault explain hashicorp-vault/db/pass -f kong.yaml")]
+    Explain {
+        /// As for `get`
+        reference: String,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        document: Document,
+    },
+    /// List the vaults that the configuration knows
+    #[command(after_help = "Example:\n  postern vault list -f kong.yaml")]
+    List {
+        /// Print one JSON array
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        document: Document,
+    },
+}
+
+/// Where the declarative configuration is.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct Document {
+    /// kong.yaml to use instead of the setting `declarative_config`
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// Commands about configuration.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Config {
+    /// Report everything that is wrong with kong.yaml and kong.conf, with path and line
+    #[command(after_help = "Examples:\n  \
+        postern config check kong.yaml\n  \
+        cat kong.yaml | postern config check -\n  \
+        postern config check -c kong.conf               the file that declarative_config names\n\n\
+        Exit code: 0 valid (warnings included), 1 not valid")]
+    Check {
+        /// kong.yaml, or `-` for standard input (default: the setting `declarative_config`)
+        file: Option<PathBuf>,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Options of `dev`.
+#[cfg(feature = "dev")]
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  postern dev --vault-port 8200 --idp-port 8300 --root-token root")]
+pub(crate) struct Dev {
+    /// The vault's port, 0 for any free one (default: 8200, or a free one if that is taken)
+    #[arg(long, value_name = "PORT")]
+    pub(crate) vault_port: Option<u16>,
+    /// The identity provider's port, 0 for any free one (default: 8300, or a free one if that is taken)
+    #[arg(long, value_name = "PORT")]
+    pub(crate) idp_port: Option<u16>,
+    /// The vault's root token (default: at random)
+    #[arg(long, value_name = "TOKEN")]
+    pub(crate) root_token: Option<String>,
+    /// The client's id at the identity provider (default: at random)
+    #[arg(long, value_name = "ID")]
+    pub(crate) client_id: Option<String>,
+    /// The client's secret at the identity provider (default: at random)
+    #[arg(long, value_name = "SECRET")]
+    pub(crate) client_secret: Option<String>,
+    /// Print one line of JSON when ready
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Options of `demo`.
+#[cfg(feature = "dev")]
+#[derive(Args, Debug)]
+pub(crate) struct Demo {
+    /// End after the walk instead of staying up
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
+impl Cli {
+    /// 0 to 3: errors only, what is done, in detail, everything.
+    pub(crate) fn verbosity(&self) -> u8 {
+        match self.options {
+            Options { vvv: true, .. } => 3,
+            Options { vv: true, .. } => 2,
+            Options { v: true, .. } => 1,
+            _ => 0,
+        }
+    }
+}
+
+/// The arguments of this process, under the one name that clap knows.
+pub(crate) fn arguments() -> impl Iterator<Item = OsString> {
+    std::iter::once(program().into()).chain(std::env::args_os().skip(1))
+}
+
+/// `kong` when called by that name, else `postern`.
+pub(crate) fn program() -> &'static str {
+    let called = std::env::args_os().next().unwrap_or_default();
+    match std::path::Path::new(&called).file_stem() {
+        Some(name) if name == "kong" => "kong",
+        _ => "postern",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn verbosity_is_the_highest_that_was_asked_for() {
+        let verbosity = |flags: &[&str]| {
+            let arguments = ["postern", "vault", "list"].iter().chain(flags);
+            Cli::try_parse_from(arguments).unwrap().verbosity()
+        };
+        assert_eq!(verbosity(&[]), 0);
+        assert_eq!(verbosity(&["--v"]), 1);
+        assert_eq!(verbosity(&["--vv"]), 2);
+        assert_eq!(verbosity(&["--vvv"]), 3);
+    }
+}

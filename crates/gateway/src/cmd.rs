@@ -1,0 +1,39 @@
+//! The commands, one file each. Owns: which argument leads to which of them.
+
+mod config;
+#[cfg(feature = "dev")]
+mod demo;
+#[cfg(feature = "dev")]
+mod dev;
+mod explain;
+mod vault;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::CommandFactory as _;
+
+use crate::cli::{self, Cli, Command, Config, Vault};
+
+/// Does what was asked.
+pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
+    let options = cli.options;
+    match cli.command {
+        Command::Vault(Vault::Get { reference, document }) => {
+            vault::get(&options, reference, &document).await
+        }
+        Command::Vault(Vault::Explain { reference, json, document }) => {
+            explain::explain(&options, &reference, json, &document).await
+        }
+        Command::Vault(Vault::List { json, document }) => vault::list(&options, json, &document).await,
+        Command::Config(Config::Check { file, json }) => config::check(&options, file, json).await,
+        #[cfg(feature = "dev")]
+        Command::Dev(dev) => dev::dev(dev).await,
+        #[cfg(feature = "dev")]
+        Command::Demo(demo) => demo::demo(demo.once).await,
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), cli::program(), &mut std::io::stdout());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

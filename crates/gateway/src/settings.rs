@@ -1,0 +1,267 @@
+//! Where things are configured: kong.conf, then the environment. The only reader of the process environment.
+//!
+//! Owns: which settings there are, the order of the layers (file < `KONG_*` < `POSTERN_*` < command line), and what
+//! is said of settings that are unknown or not used yet. Must not know: what a setting does. Values may be secrets or
+//! references; data goes on to [`crate::boot`].
+
+mod conf;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use postern_secrets::field::Field;
+use postern_secrets::settings::nearest;
+use postern_secrets::{FieldError, Kind, Secret, Settings as VaultSettings};
+
+use crate::cli::Options;
+use crate::report::Failure;
+
+/// Names that Kong knows. What this build uses of them is in [`is_used`].
+const KNOWN: &str = include_str!("settings/known.txt");
+/// Used when no file is named; Kong's places after ours.
+const DEFAULT_FILES: [&str; 3] = ["/etc/postern/postern.conf", "/etc/kong/kong.conf", "/etc/kong.conf"];
+/// Larger files are no kong.conf.
+const MAX_BYTES: u64 = 4 * 1024 * 1024;
+
+/// All settings that were given, each with the place where it was.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    values: BTreeMap<String, Setting>,
+    environment: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+struct Setting {
+    text: Secret,
+    place: String,
+}
+
+impl Settings {
+    /// Reads all layers.
+    pub(crate) fn load(options: &Options) -> Result<Self, Failure> {
+        let mut settings = Self { values: BTreeMap::new(), environment: environment() };
+        let from_environment: Vec<_> = settings.environment.iter().filter_map(from_variable).collect();
+        // The running node's settings, references intact, are what its command-line tools go by.
+        let prefix = options.prefix.clone().or_else(|| {
+            let last = from_environment.iter().rfind(|(_, key, _)| key == "prefix")?;
+            Some(PathBuf::from(last.2.expose()))
+        });
+        let running = prefix.map(|prefix| prefix.join(".kong_env")).filter(|file| file.exists());
+        let default = || DEFAULT_FILES.iter().map(PathBuf::from).find(|file| file.exists());
+        if let Some(file) = options.conf.clone().or(running).or_else(default) {
+            settings.read_file(&file)?;
+        }
+        for (name, key, text) in from_environment {
+            settings.values.insert(key, Setting { text, place: name });
+        }
+        if let Some(prefix) = &options.prefix {
+            let text = Secret::from(prefix.to_string_lossy().as_ref());
+            settings.values.insert("prefix".to_owned(), Setting { text, place: "--prefix".to_owned() });
+        }
+        Ok(settings)
+    }
+
+    /// The text of a setting; an empty one counts as not given.
+    pub(crate) fn text(&self, key: &str) -> Option<&Secret> {
+        self.values.get(key).map(|setting| &setting.text).filter(|text| !text.expose().is_empty())
+    }
+
+    /// The process environment, for vaults of kind `env` and for decK's templates.
+    pub(crate) fn environment(&self) -> &[(String, String)] {
+        &self.environment
+    }
+
+    /// What is configured for the default vault of a kind: `vault_<kind>_<field>`.
+    pub(crate) fn default_vault(&self, kind: Kind) -> Result<VaultSettings, Vec<FieldError>> {
+        let start = vault_prefix(kind);
+        let texts = self.values.iter().filter_map(|(key, setting)| {
+            let field = key.strip_prefix(&start)?;
+            kind.field(field).map(|_| (field, setting.text.expose()))
+        });
+        VaultSettings::from_texts(kind, texts).map_err(|errors| {
+            let named = errors
+                .into_iter()
+                .map(|error| FieldError { field: format!("{start}{}", error.field), ..error });
+            named.collect()
+        })
+    }
+
+    /// Where the fields of a default vault were given.
+    pub(crate) fn default_vault_places(&self, kind: Kind) -> BTreeMap<String, String> {
+        let start = vault_prefix(kind);
+        let places = self.values.iter().filter_map(|(key, setting)| {
+            Some((key.strip_prefix(&start)?.to_owned(), format!("{key} in {}", setting.place)))
+        });
+        places.collect()
+    }
+
+    /// What is worth saying of the settings, once: those that nobody knows, and those that do nothing yet.
+    pub(crate) fn notices(&self) -> Vec<String> {
+        let mut notices = Vec::new();
+        let mut unused = Vec::new();
+        let ours = used_vault_settings();
+        for (key, setting) in &self.values {
+            if is_used(key) {
+                continue;
+            }
+            if is_known(key) {
+                unused.push(key.as_str());
+            } else {
+                let near = nearest(key, known().chain(ours.iter().map(String::as_str)));
+                let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
+                notices.push(format!("unknown setting {key} in {}{near}", setting.place));
+            }
+        }
+        if !unused.is_empty() {
+            notices.push(format!("known, but not used by this version yet: {}", unused.join(", ")));
+        }
+        notices
+    }
+
+    fn read_file(&mut self, file: &Path) -> Result<(), Failure> {
+        let shown = file.display();
+        let failure =
+            |reason: String| Failure::new(format!("cannot read {shown}: {reason}"), "-c names a kong.conf");
+        let size = std::fs::metadata(file).map_err(|error| failure(error.kind().to_string()))?;
+        if size.len() > MAX_BYTES {
+            return Err(failure(format!("it is larger than {MAX_BYTES} bytes")));
+        }
+        let bytes = std::fs::read(file).map_err(|error| failure(error.kind().to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            failure(format!("it is not UTF-8 (at byte {})", error.utf8_error().valid_up_to()))
+        })?;
+        for line in conf::parse(&text).map_err(|error| {
+            Failure::new(
+                format!("{shown}:{}: {}", error.line, error.message),
+                "write `key = value`, one a line",
+            )
+        })? {
+            let place = format!("{shown}:{}", line.number);
+            self.values
+                .insert(line.key.to_owned(), Setting { text: Secret::from(line.value.into_owned()), place });
+        }
+        Ok(())
+    }
+}
+
+/// Variables that are not UTF-8 are left out: neither a setting nor a secret is anything else.
+fn environment() -> Vec<(String, String)> {
+    #[expect(clippy::disallowed_methods, reason = "this is the one reader of the process environment")]
+    let variables = std::env::vars_os();
+    let texts =
+        variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let mut texts: Vec<_> = texts.collect();
+    // KONG_ comes before POSTERN_, so that the latter wins.
+    texts.sort();
+    texts
+}
+
+/// `KONG_X` and `POSTERN_X` → `x`, with the variable's name first.
+fn from_variable((name, value): &(String, String)) -> Option<(String, String, Secret)> {
+    let key = name.strip_prefix("KONG_").or_else(|| name.strip_prefix("POSTERN_"))?;
+    Some((name.clone(), key.to_ascii_lowercase(), Secret::from(value.as_str())))
+}
+
+fn vault_prefix(kind: Kind) -> String {
+    format!("vault_{}_", kind.name())
+}
+
+fn known<'a>() -> impl Iterator<Item = &'a str> {
+    KNOWN.lines().filter(|line| !line.starts_with('#'))
+}
+
+fn is_known(key: &str) -> bool {
+    // nginx directives are injected under names of their own; plugin servers are named by their users.
+    key.starts_with("nginx_") || key.starts_with("pluginserver_") || known().any(|name| name == key)
+}
+
+fn is_used(key: &str) -> bool {
+    matches!(
+        key,
+        "declarative_config"
+            | "declarative_config_string"
+            | "lua_ssl_trusted_certificate"
+            | "prefix"
+            | "vaults"
+    ) || Kind::ALL
+        .into_iter()
+        .any(|kind| key.strip_prefix(&vault_prefix(kind)).is_some_and(|f| kind.field(f).is_some()))
+}
+
+fn used_vault_settings() -> Vec<String> {
+    let of = |kind: Kind| {
+        kind.fields()
+            .iter()
+            .flat_map(Field::spellings)
+            .map(move |field| format!("{}{field}", vault_prefix(kind)))
+    };
+    Kind::ALL.into_iter().flat_map(of).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(values: &[(&str, &str)]) -> Settings {
+        let values = values.iter().map(|(key, text)| {
+            ((*key).to_owned(), Setting { text: Secret::from(*text), place: "kong.conf:1".to_owned() })
+        });
+        Settings { values: values.collect(), environment: Vec::new() }
+    }
+
+    #[test]
+    fn default_vaults_take_their_fields_in_every_spelling() {
+        let settings = settings(&[
+            ("vault_hcv_host", "vault.local"),
+            ("vault_hcv_decode_base64", "on"),
+            ("vault_hcv_oauth2_role_name", "demo"),
+            ("vault_env_prefix", "SECRETS_"),
+            ("vault_hcv_nonsense", "x"),
+        ]);
+        let hcv = settings.default_vault(Kind::Hcv).unwrap();
+        assert_eq!(hcv.text("host").unwrap().expose(), "vault.local");
+        assert!(hcv.flag("base64_decode") && hcv.is_set("jwt_role") && !hcv.is_set("token"));
+        assert_eq!(settings.default_vault(Kind::Env).unwrap().text("prefix").unwrap().expose(), "SECRETS_");
+    }
+
+    #[test]
+    fn a_wrong_default_vault_names_the_setting() {
+        let errors = settings(&[("vault_hcv_port", "http")]).default_vault(Kind::Hcv).unwrap_err();
+        assert_eq!(
+            (errors[0].field.as_str(), errors[0].message.as_str()),
+            ("vault_hcv_port", "expected an integer")
+        );
+    }
+
+    #[test]
+    fn notices_name_what_is_unknown_and_what_is_unused() {
+        let notices = settings(&[
+            ("vault_hcv_tokn", "x"),
+            ("declarative_confg", "x"),
+            ("proxy_listen", "x"),
+            ("nginx_http_foo", "x"),
+            ("vaults", "bundled"),
+            ("vault_hcv_oauth2_scopes", "a"),
+            ("zzz", "x"),
+        ])
+        .notices();
+        assert_eq!(
+            notices,
+            [
+                "unknown setting declarative_confg in kong.conf:1; did you mean declarative_config?",
+                "unknown setting vault_hcv_tokn in kong.conf:1; did you mean vault_hcv_token?",
+                "unknown setting zzz in kong.conf:1",
+                "known, but not used by this version yet: nginx_http_foo, proxy_listen",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_list_of_known_settings_is_sorted_and_whole() {
+        assert!(known().is_sorted());
+        assert!(known().count() > 340);
+        assert!(
+            is_known("lua_ssl_verify_depth") && is_known("vault_aws_region") && !is_known("vault_aws_regon")
+        );
+    }
+}
