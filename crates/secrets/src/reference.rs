@@ -182,6 +182,15 @@ impl Reference {
     pub fn with_key(&self, key: &str) -> Self {
         Self { key: Some(key.to_owned()), ..self.clone() }
     }
+
+    /// The reference whose resource is this one's resource and key together, for "did you mean".
+    pub fn whole(&self) -> Self {
+        let resource = match &self.key {
+            Some(key) => format!("{}/{key}", self.resource),
+            None => self.resource.clone(),
+        };
+        Self { resource, key: None, ..self.clone() }
+    }
 }
 
 /// `text` before the first `mark`, and what follows the mark if there is one.

@@ -76,14 +76,9 @@ impl Origin {
         Self { place: place.into(), fields: BTreeMap::new() }
     }
 
-    /// Where a field's value is from.
-    fn of(&self, field: &Field, is_default: bool) -> &str {
-        let written = field.spellings().find_map(|spelling| self.fields.get(spelling));
-        match written {
-            _ if is_default => "default",
-            Some(place) => place,
-            None => &self.place,
-        }
+    /// Where a field's value was given.
+    fn of(&self, field: &Field) -> &str {
+        field.spellings().find_map(|spelling| self.fields.get(spelling)).unwrap_or(&self.place)
     }
 }
 
@@ -144,16 +139,18 @@ impl Resolver {
             (Ok(text), key) => (text, key),
             (Err(absent @ VaultError::Absent { .. }), Some(key)) => {
                 let Some(other) = vault.alternative(reference.resource(), key) else {
-                    return Err(ResolveError::vault(absent));
+                    return Err(ResolveError::absent(absent, reference, key));
                 };
                 match read(other, reference.version()).await {
                     Ok(text) => (text, None),
                     // The first absence is the one that was asked for; other trouble says more than it.
-                    Err(VaultError::Absent { .. }) => return Err(ResolveError::vault(absent)),
-                    Err(error) => return Err(ResolveError::vault(error)),
+                    Err(VaultError::Absent { .. }) => {
+                        return Err(ResolveError::absent(absent, reference, key));
+                    }
+                    Err(error) => return Err(ResolveError::Vault(error)),
                 }
             }
-            (Err(error), _) => return Err(ResolveError::vault(error)),
+            (Err(error), _) => return Err(ResolveError::Vault(error)),
         };
         pick(text, key, &settings, reference, trail)
     }
@@ -172,11 +169,10 @@ impl Resolver {
         if let Ok((configured, settings)) = &found {
             step.fact("kind", settings.kind().name());
             step.fact("configured in", &configured.origin.place);
-            for (field, value, is_default) in settings.shown() {
+            for (field, value) in settings.shown() {
                 let is_option =
                     reference.options().iter().any(|(name, _)| field.spellings().any(|s| s == name));
-                let origin =
-                    if is_option { "the reference" } else { configured.origin.of(field, is_default) };
+                let origin = if is_option { "the reference" } else { configured.origin.of(field) };
                 step.fact(field.name, format_args!("{value} ({origin})"));
             }
         }
@@ -306,8 +302,9 @@ fn pick(
         let mut step = trail.step("pick the key");
         step.fact("key", key);
         let picked = subkey::pick(&value, key);
-        value =
-            step.done(picked.map_err(|error| ResolveError::Subkey { reference: reference.clone(), error }))?;
+        value = step.done(
+            picked.map_err(|error| ResolveError::Subkey { reference: Box::new(reference.clone()), error }),
+        )?;
     }
     if settings.flag("base64_decode") {
         let step = trail.step("decode base64");

@@ -172,16 +172,14 @@ impl Settings {
         Ok(self)
     }
 
-    /// Every field with its value as may be shown: references as text, credentials as stars, defaults marked.
-    pub fn shown(&self) -> Vec<(&'static Field, String, bool)> {
+    /// The fields that were given, with their values as they may be shown: references as text, credentials as stars.
+    pub fn shown(&self) -> Vec<(&'static Field, String)> {
         let shown = self.kind.fields().iter().filter_map(|field| {
-            let given = self.values.get(field.name);
-            let text = match given {
-                Some(Value::Pending(template)) => template.to_string(),
-                Some(Value::Checked(setting)) => show(field, setting),
-                None => show(field, &field.default_setting()?),
+            let text = match self.values.get(field.name)? {
+                Value::Pending(template) => template.to_string(),
+                Value::Checked(setting) => show(field, setting),
             };
-            Some((field, text, given.is_none()))
+            Some((field, text))
         });
         shown.collect()
     }

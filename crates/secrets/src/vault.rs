@@ -119,7 +119,7 @@ impl VaultError {
     pub fn blame(&self) -> Blame {
         match self {
             Self::Absent { .. } | Self::Unusable { .. } => Blame::Operator,
-            Self::Refused { status, .. } if matches!(status, 400..=404) => Blame::Operator,
+            Self::Refused { status: 400..=404, .. } => Blame::Operator,
             Self::Refused { .. } | Self::Garbled { .. } | Self::Unreachable(_) => Blame::Vault,
             Self::Idp { .. } => Blame::Idp,
         }

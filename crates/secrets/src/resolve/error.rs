@@ -69,7 +69,7 @@ pub enum ResolveError {
     #[error("could not get value from external vault (could not get subfield value: {error})")]
     Subkey {
         /// The reference.
-        reference: Reference,
+        reference: Box<Reference>,
         /// Why not.
         error: SubkeyError,
     },
@@ -79,8 +79,15 @@ pub enum ResolveError {
 }
 
 impl ResolveError {
-    pub(super) fn vault(error: VaultError) -> Self {
-        Self::Vault(error)
+    /// There is nothing where the reference points. Its last part was taken for a key, which people do not always
+    /// mean.
+    pub(super) fn absent(error: VaultError, reference: &Reference, key: &str) -> Self {
+        let VaultError::Absent { message, hint } = error else { return Self::Vault(error) };
+        let whole = reference.whole();
+        let aside =
+            format!("{key:?} was taken for a key; to mean all of {:?}, write {whole}", whole.resource());
+        let hint = hint.map_or_else(|| aside.clone(), |hint| format!("{hint}\n{aside}"));
+        Self::Vault(VaultError::Absent { message, hint: Some(hint) })
     }
 
     pub(super) fn settings(name: &str, errors: Vec<FieldError>) -> Self {

@@ -28,23 +28,34 @@ pub(super) enum Login {
     /// The token is given.
     Token(Secret),
     /// A JWT is shown to the vault's JWT auth method.
-    Jwt {
-        /// Where the method is mounted.
-        mount: String,
-        /// The role to log in as.
-        role: String,
-        /// Where the JWT comes from.
-        source: JwtSource,
-    },
+    Jwt(Box<JwtLogin>),
+}
+
+/// A login by JWT.
+#[derive(Debug)]
+pub(super) struct JwtLogin {
+    /// Where the method is mounted.
+    mount: String,
+    /// The role to log in as.
+    role: String,
+    /// Where the JWT comes from.
+    source: JwtSource,
 }
 
 /// Where a JWT comes from.
 #[derive(Debug)]
 pub(super) enum JwtSource {
     /// An IdP, by the client-credentials grant.
-    Idp(Box<ClientCredentials>, Kept<Secret, VaultError>),
+    Idp(Box<IdpTokens>),
     /// A file, read at each login because whoever writes it replaces it.
     File(PathBuf),
+}
+
+/// Access tokens of one client.
+#[derive(Debug)]
+pub(super) struct IdpTokens {
+    client: ClientCredentials,
+    kept: Kept<Secret, VaultError>,
 }
 
 /// A login's answer.
@@ -79,10 +90,13 @@ impl Login {
             _ => {
                 let source = match settings.text("jwt_file") {
                     Some(path) => JwtSource::File(PathBuf::from(path.expose())),
-                    None => JwtSource::Idp(Box::new(client_credentials(settings)?), Kept::default()),
+                    None => JwtSource::Idp(Box::new(IdpTokens {
+                        client: client_credentials(settings)?,
+                        kept: Kept::default(),
+                    })),
                 };
                 let mount = mount(&plain("jwt_auth_path")?).to_owned();
-                Ok(Self::Jwt { mount, role: plain("jwt_role")?, source })
+                Ok(Self::Jwt(Box::new(JwtLogin { mount, role: plain("jwt_role")?, source })))
             }
         }
     }
@@ -100,7 +114,8 @@ impl Login {
                 step.fact("method", "token");
                 step.done(Ok(Fresh { value: token.clone(), life: None }))
             }
-            Self::Jwt { mount, role, source } => {
+            Self::Jwt(login) => {
+                let JwtLogin { mount, role, source } = login.as_ref();
                 let jwt = source.jwt(api, trail).await?;
                 let mut step = trail.step("log in to the vault");
                 step.fact("method", "jwt");
@@ -203,17 +218,17 @@ fn login_hint(status: u16, body: &str, mount: &str, role: &str, jwt: &Secret) ->
 impl JwtSource {
     async fn jwt(&self, api: &Api, trail: &Trail) -> Result<Secret, VaultError> {
         match self {
-            Self::Idp(credentials, kept) => {
+            Self::Idp(tokens) => {
                 let ask = || async {
                     let token =
-                        credentials.token(api.client(), trail).await.map_err(|error| VaultError::Idp {
+                        tokens.client.token(api.client(), trail).await.map_err(|error| VaultError::Idp {
                             message: error.to_string(),
                             hint: error.hint(),
                             transient: error.is_transient(),
                         })?;
                     checked_jwt(token.token).map(|value| Fresh { value, life: Some(token.life) })
                 };
-                kept.get(ask).await
+                tokens.kept.get(ask).await
             }
             Self::File(path) => {
                 let mut step = trail.step("read the JWT from its file");
@@ -228,8 +243,8 @@ impl JwtSource {
     }
 
     async fn forget(&self, jwt: &Secret) {
-        if let Self::Idp(_, kept) = self {
-            kept.forget(jwt).await;
+        if let Self::Idp(tokens) = self {
+            tokens.kept.forget(jwt).await;
         }
     }
 }

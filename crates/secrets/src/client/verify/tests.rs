@@ -98,10 +98,10 @@ async fn trusted_chains_are_accepted() {
 #[tokio::test]
 async fn a_self_signed_certificate_in_the_list_is_trusted_even_as_a_ca() {
     for is_ca in [IsCa::NoCa, IsCa::Ca(BasicConstraints::Unconstrained)] {
-        let cert = leaf(HERE, None, |params| params.is_ca = is_ca.clone());
+        let cert = leaf(HERE, None, |params| params.is_ca = is_ca);
         let pem = pem_of(&cert.der);
         assert_eq!(outcome(cert, vec![], &pem, true).await, "200", "{is_ca:?}");
-        let other = leaf(HERE, None, |params| params.is_ca = is_ca.clone());
+        let other = leaf(HERE, None, |params| params.is_ca = is_ca);
         assert_eq!(outcome(other, vec![], &pem, true).await, "18: self-signed certificate", "{is_ca:?}");
     }
 }
