@@ -64,6 +64,9 @@ pub(super) type Later = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
 /// Answers a request.
 pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Response {
+    if let Some(clean) = cleaned(&request.path) {
+        return redirect(&request, &clean);
+    }
     let Some(path) = request.path.strip_prefix("/v1/") else {
         return match request.path.as_str() {
             "/" | "/ui" | "/ui/" => {
@@ -84,6 +87,35 @@ pub(super) async fn answer(shared: &Arc<Shared>, request: Request) -> Response {
         Ok(reply) => reply.into_response(),
         Err(refusal) => refusal.into_response(),
     }
+}
+
+/// The path without empty and dotted segments, if it has any: Go's router sends clients there.
+fn cleaned(path: &str) -> Option<String> {
+    if path == "/v1/sys" {
+        return Some("/v1/sys/".to_owned());
+    }
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/').skip(1) {
+        match segment {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            segment => kept.push(segment),
+        }
+    }
+    let folder = path.ends_with('/') && !kept.is_empty();
+    let clean = format!("/{}{}", kept.join("/"), if folder { "/" } else { "" });
+    (clean != path).then_some(clean)
+}
+
+fn redirect(request: &Request, path: &str) -> Response {
+    let page = if request.method == http::Method::GET {
+        format!("<a href=\"{path}\">Temporary Redirect</a>.\n\n")
+    } else {
+        String::new()
+    };
+    let mut response = Response::text(307, "text/html; charset=utf-8", page);
+    response.headers.push(("location", path.to_owned()));
+    response
 }
 
 async fn backends(shared: &Arc<Shared>, request: &Request, path: &str, in_root: bool) -> Outcome {

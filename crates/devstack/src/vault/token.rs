@@ -7,7 +7,7 @@ mod paths;
 
 pub(super) use paths::ROUTES;
 
-use crate::clock::{Clock, rfc3339};
+use crate::clock::{Clock, go_duration, rfc3339};
 use crate::random;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap};
@@ -47,13 +47,15 @@ pub(super) struct Token {
     pub(super) meta: Option<BTreeMap<String, String>>,
     pub(super) entity_id: String,
     pub(super) renewable: bool,
-    /// 0: no limit.
-    pub(super) num_uses: u64,
+    /// 0: no limit; -1: this is the last use.
+    pub(super) num_uses: i64,
     pub(super) explicit_max_ttl: Duration,
     /// Renewed to this again and again.
     pub(super) period: Duration,
     /// The life it was made with; zero: no end.
     pub(super) ttl: Duration,
+    /// What was granted last, and is granted again when a renewal asks for nothing.
+    granted: Duration,
     created: Instant,
     created_wall: Duration,
     renewed_wall: Option<Duration>,
@@ -72,11 +74,24 @@ pub(super) struct Wish {
     pub(super) meta: Option<BTreeMap<String, String>>,
     pub(super) entity_id: String,
     pub(super) renewable: bool,
-    pub(super) num_uses: u64,
+    pub(super) num_uses: i64,
     pub(super) explicit_max_ttl: Duration,
     pub(super) period: Duration,
     /// Zero: it never ends. Only root tokens may be so.
     pub(super) ttl: Duration,
+}
+
+/// A life within its limit, with a warning if that is less than was wished.
+pub(super) fn cap(wish: Duration, limit: Duration, warnings: &mut Vec<String>) -> Duration {
+    if wish > limit {
+        let short = |life: Duration| go_duration(life).replace("m0s", "m").replace("h0m", "h");
+        warnings.push(format!(
+            "TTL of \"{}\" exceeded the effective max_ttl of \"{}\"; TTL value is capped accordingly",
+            short(wish),
+            short(limit)
+        ));
+    }
+    wish.min(limit)
 }
 
 /// A new service token's text.
@@ -107,6 +122,7 @@ impl Token {
             explicit_max_ttl: wish.explicit_max_ttl,
             period: wish.period,
             ttl: wish.ttl,
+            granted: wish.ttl,
             created,
             created_wall: clock.wall(),
             renewed_wall: None,
@@ -157,11 +173,10 @@ impl Token {
 
     /// The `auth` of a login, a creation or a renewal.
     pub(super) fn auth(&self) -> Value {
-        json!({
+        let mut auth = json!({
             "client_token": self.id,
             "accessor": self.accessor,
             "policies": self.policies,
-            "token_policies": self.policies,
             "metadata": self.meta,
             "lease_duration": self.seconds_left_rounded(),
             "renewable": self.renewable,
@@ -170,7 +185,12 @@ impl Token {
             "orphan": self.orphan,
             "mfa_requirement": null,
             "num_uses": self.num_uses,
-        })
+        });
+        // Vault leaves out an empty list here, but not above.
+        if !self.policies.is_empty() {
+            auth["token_policies"] = json!(self.policies);
+        }
+        auth
     }
 
     /// The life that was just granted, which must not read as one second less.
@@ -186,12 +206,13 @@ impl Token {
         let wish = match (self.period.is_zero(), increment.is_zero()) {
             (false, _) => self.period,
             (true, false) => increment,
-            (true, true) => self.ttl,
+            (true, true) => self.granted,
         };
         let limit = if self.period.is_zero() { Some(self.created + MAX_LIFE) } else { None };
         let explicit = (!self.explicit_max_ttl.is_zero()).then(|| self.created + self.explicit_max_ttl);
         let end = [limit, explicit].into_iter().flatten().fold(now + wish, Instant::min);
         self.expires = Some(end);
+        self.granted = end - now;
         self.renewed_wall = Some(clock.wall());
     }
 }
@@ -248,9 +269,11 @@ impl Tokens {
         self.drop_dead();
         let token = self.0.get_mut(id)?;
         let last = token.num_uses == 1;
-        if token.num_uses > 1 {
-            token.num_uses -= 1;
-        }
+        token.num_uses = match token.num_uses {
+            0 => 0,
+            1 => -1,
+            left => left - 1,
+        };
         Some((token.clone(), LastUse(last)))
     }
 

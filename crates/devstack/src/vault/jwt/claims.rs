@@ -166,7 +166,8 @@ fn claim<'a>(claims: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     })
 }
 
-fn as_list(value: &Value) -> &[Value] {
+/// A list as it is, and one value as a list of one.
+pub(super) fn as_list(value: &Value) -> &[Value] {
     match value {
         Value::Array(items) => items,
         one => std::slice::from_ref(one),

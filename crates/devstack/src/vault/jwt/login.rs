@@ -10,7 +10,7 @@ use crate::vault::call::Call;
 use crate::vault::core::{Core, Shared};
 use crate::vault::reply::{Outcome, Refusal, Reply};
 use crate::vault::router::Later;
-use crate::vault::token::{Kind, MAX_LIFE, Wish};
+use crate::vault::token::{Kind, MAX_LIFE, Wish, cap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +100,7 @@ fn grant(core: &mut Core, call: &Call, asked: &Asked, token: &Unverified<'_>) ->
     let mount_name = call.mount.trim_start_matches("auth/").trim_end_matches('/');
     // The same person is the same entity at each login.
     let person = format!("{}/{user}", core.mounts.accessor(&call.mount));
+    let mut warnings = Vec::new();
     let wish = Wish {
         id: None,
         kind,
@@ -114,16 +115,17 @@ fn grant(core: &mut Core, call: &Call, asked: &Asked, token: &Unverified<'_>) ->
         num_uses: role.token_num_uses,
         explicit_max_ttl: role.token_explicit_max_ttl,
         period: role.token_period,
-        ttl: life(role),
+        ttl: life(role, &mut warnings),
     };
     let token = core.tokens.add(wish, &core.clock);
-    Ok(Reply::auth(token.auth(), Vec::new()))
+    Ok(Reply::auth(token.auth(), warnings))
 }
 
 /// The role's wish, within its own limits and the system's.
-fn life(role: &Role) -> Duration {
+fn life(role: &Role, warnings: &mut Vec<String>) -> Duration {
     let wishes = [role.token_period, role.token_ttl, MAX_LIFE];
     let wish = wishes.into_iter().find(|life| !life.is_zero()).unwrap_or(MAX_LIFE);
-    let limits = [role.token_max_ttl, role.token_explicit_max_ttl, MAX_LIFE];
-    limits.into_iter().filter(|life| !life.is_zero()).fold(wish, Duration::min)
+    let limits = [role.token_max_ttl, role.token_explicit_max_ttl];
+    let limit = limits.into_iter().filter(|life| !life.is_zero()).fold(MAX_LIFE, Duration::min);
+    cap(wish, limit, warnings)
 }

@@ -1,6 +1,6 @@
 //! Roles: who may log in, and what token they get.
 
-use super::Jwt;
+use super::{Jwt, claims};
 use crate::vault::call::Call;
 use crate::vault::core::Core;
 use crate::vault::reply::{Outcome, Refusal, Reply};
@@ -28,7 +28,7 @@ pub(super) struct Role {
     pub(super) token_max_ttl: Duration,
     pub(super) token_explicit_max_ttl: Duration,
     pub(super) token_period: Duration,
-    pub(super) token_num_uses: u64,
+    pub(super) token_num_uses: i64,
     pub(super) token_no_default_policy: bool,
 }
 
@@ -81,8 +81,10 @@ impl Role {
             }
         }
         if let Some(number) = fields.number("token_num_uses")?.or(fields.number("num_uses")?) {
-            let negative = |_| Refusal::bad("'token_num_uses' cannot be negative");
-            self.token_num_uses = u64::try_from(number).map_err(negative)?;
+            if number < 0 {
+                return Err(Refusal::bad("'token_num_uses' cannot be negative"));
+            }
+            self.token_num_uses = number;
         }
         self.token_no_default_policy =
             fields.flag("token_no_default_policy")?.unwrap_or(self.token_no_default_policy);
@@ -107,6 +109,10 @@ impl Role {
             return Err(Refusal::bad(
                 "metadata key \"role\" is reserved and may not be a mapping destination",
             ));
+        }
+        let mut bound = self.bound_claims.values().flat_map(claims::as_list);
+        if let Some(other) = bound.find(|value| self.bound_claims_glob && !value.is_string()) {
+            return Err(Refusal::bad(format!("claim is not a string: {other}")));
         }
         if self.user_claim.is_empty() {
             return Err(Refusal::bad("a user claim must be defined on the role"));

@@ -127,7 +127,7 @@ fn paths(entry: &Block) -> Result<Vec<Rule>, String> {
 fn rule(path: &str, members: &[Block]) -> Result<Rule, String> {
     let failed = |error: String| format!("path \"{path}\": {error}");
     if path.contains("+*") {
-        return Err(failed("invalid use of wildcards ('+*' is forbidden)".to_owned()));
+        return Err(failed(format!("path \"{path}\": invalid use of wildcards ('+*' is forbidden)")));
     }
     let mut capabilities = Capabilities::default();
     for member in members {

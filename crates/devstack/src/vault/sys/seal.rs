@@ -105,7 +105,7 @@ fn seal(core: &mut Core, request: &Request) -> Outcome {
     let token = core.tokens.get(&id).ok_or_else(Refusal::no_token)?;
     let acl = core.policies.acl(&token.policies);
     if !acl.allows("sys/seal", Capability::Update) || !acl.allows("sys/seal", Capability::Sudo) {
-        return Err(Refusal::no_token());
+        return Err(Refusal::denied());
     }
     core.seal.seal();
     Ok(Reply::Nothing)
