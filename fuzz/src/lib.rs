@@ -72,7 +72,8 @@ mod tests {
 
     #[test]
     fn the_committed_corpora_hold() {
-        let targets: [(&str, fn(&[u8])); 4] = [
+        type Target = (&'static str, fn(&[u8]));
+        let targets: [Target; 4] = [
             ("reference", super::reference),
             ("template", super::template),
             ("deck_env", super::deck_env),

@@ -8,10 +8,12 @@ mod cycles;
 mod references;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::hash::Hash;
 
 use crate::document::{Document, Node};
 use crate::entity::vault::{self, VaultEntity};
-use crate::violation::{Report, Violation};
+use crate::violation::{Position, Report, Violation};
 
 /// A document that can take effect.
 #[derive(Clone, Debug)]
@@ -52,35 +54,57 @@ pub fn check(mut document: Document) -> Result<Checked, Vec<Violation>> {
 /// The vaults without errors of their own, each with its path.
 fn vaults(document: &Document, report: &mut Report) -> Vec<(String, VaultEntity)> {
     let nodes = document.collection(vault::COLLECTION);
-    unique(nodes, "prefix", report);
-    unique(nodes, "id", report);
     let select_tags = &document.header.select_tags;
-    let check = |(index, node): (usize, &Node)| {
+    let mut prefixes = Unique::new("prefix");
+    let mut ids = Unique::new("id");
+    let mut vaults = Vec::with_capacity(nodes.len());
+    for (index, node) in nodes.iter().enumerate() {
         let path = format!("{}[{index}]", vault::COLLECTION);
-        let mut vault = vault::check(node, path.clone(), report)?;
+        // The prefix counts even where the rest is wrong: then both are told at once.
+        let prefix = node.get("prefix").and_then(Node::as_str);
+        let is_new = prefix.is_none_or(|prefix| prefixes.add(prefix.to_owned(), node, &path, report));
+        let Some(mut vault) = vault::check(node, path.clone(), report) else { continue };
+        // Without an id of its own, a repeated prefix repeats the id as well, which needs no second message.
+        if !is_new || !ids.add(vault.id, node, &path, report) {
+            continue;
+        }
         let missing = select_tags.iter().filter(|tag| !vault.tags.contains(tag)).cloned().collect::<Vec<_>>();
         vault.tags.extend(missing);
-        Some((path, vault))
-    };
-    nodes.iter().enumerate().filter_map(check).collect()
+        vaults.push((path, vault));
+    }
+    vaults
 }
 
-/// Notes every vault whose `field` an earlier one has already.
-fn unique(nodes: &[Node], field: &str, report: &mut Report) {
-    let mut seen = HashMap::new();
-    for (index, node) in nodes.iter().enumerate() {
-        let Some(value) = node.get(field) else { continue };
-        let Some(text) = value.as_str() else { continue };
-        if let Some(first) = seen.insert(text.to_owned(), value.position()) {
-            seen.insert(text.to_owned(), first);
-            let name = vault::COLLECTION;
-            let shown = value.shown();
-            let message = format!(
-                "uniqueness violation: '{name}' entity with {field} set to '{shown}' already declared"
-            );
-            let violation =
-                Violation::error(format!("{name}[{index}].{field}"), Some(value.position()), message);
-            report.push(violation.with_hint(format!("the first one is at line {}", first.line)));
+/// Values of one field that no two vaults may share.
+struct Unique<T> {
+    field: &'static str,
+    seen: HashMap<T, Position>,
+}
+
+impl<T: Eq + Hash> Unique<T> {
+    fn new(field: &'static str) -> Self {
+        Self { field, seen: HashMap::new() }
+    }
+
+    /// Notes a vault whose value an earlier one has already; says whether it is the first.
+    fn add(&mut self, value: T, node: &Node, path: &str, report: &mut Report) -> bool {
+        let (name, field) = (vault::COLLECTION, self.field);
+        let written = node.get(field);
+        let position = written.unwrap_or(node).position();
+        match self.seen.entry(value) {
+            Slot::Vacant(slot) => {
+                slot.insert(position);
+                true
+            }
+            Slot::Occupied(first) => {
+                let shown = written.map_or("(none)", Node::shown);
+                let message = format!(
+                    "uniqueness violation: '{name}' entity with {field} set to '{shown}' already declared"
+                );
+                let violation = Violation::error(format!("{path}.{field}"), Some(position), message);
+                report.push(violation.with_hint(format!("the first one is at line {}", first.get().line)));
+                false
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A configuration as written: kong.yaml in decK's form or in the DB-less form, references still text.
 //!
 //! Owns: the way from bytes to a [`Document`], and the limits on it. Must not know: what an entity means, where the
-//! bytes came from, the process environment. Data goes on to [`crate::check`].
+//! bytes came from, the process environment. Data goes on to [`crate::check()`].
 
 mod deck_env;
 mod node;
@@ -20,7 +20,7 @@ pub use yaml::{MAX_DEPTH, MAX_NODES};
 
 use crate::violation::{Report, Violation};
 
-/// A document that is well-formed YAML. Whether it makes sense is for [`crate::check`] to say.
+/// A document that is well-formed YAML. Whether it makes sense is for [`crate::check()`] to say.
 #[derive(Clone, Debug)]
 pub struct Document {
     /// What it says about itself: version, form, `_info` and the like.
@@ -44,7 +44,7 @@ impl Document {
 ///
 /// # Errors
 /// Whatever leaves no tree to check: too large, not UTF-8, broken templates, broken YAML, a limit. Violations that
-/// leave a tree (a key that stands twice, an unknown name, a list that is none) wait in the document for [`crate::check`], so that
+/// leave a tree (a key that stands twice, an unknown name, a list that is none) wait in the document for [`crate::check()`], so that
 /// one run tells all of them.
 pub fn read(bytes: &[u8], env: &dyn Fn(&str) -> Option<String>) -> Result<Document, Vec<Violation>> {
     let mut report = Report::default();

@@ -6,7 +6,7 @@
 //! 1. [`document`] reads the bytes as written:
 //!    `text` (size, UTF-8) → `deck_env` (`${{ env "DECK_X" }}`, as text) → `yaml` (events → a tree of
 //!    [`document::Node`]s, each with its line and column) → `root` (which form, which top-level lists).
-//! 2. [`check`] turns the [`Document`] into [`Checked`], through one file an entity:
+//! 2. [`mod@check`] turns the [`Document`] into [`Checked`], through one file an entity:
 //!    [`entity::vault`], and later services, routes, consumers, plugins; then `check/references` (every
 //!    `{vault://...}` in the file) and `check/cycles` (vaults that need each other).
 //! 3. [`violation`] is what both say when something is wrong. They say all of it, not only the first.

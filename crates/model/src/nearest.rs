@@ -7,17 +7,17 @@ const MAX_LENGTH: usize = 64;
 
 /// The candidate with the fewest slips from `name`, if a third of its letters or fewer are wrong.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let length = name.chars().count();
-    if length > MAX_LENGTH {
+    if name.len() > MAX_LENGTH {
         return None;
     }
-    let slips =
-        |candidate: &str| strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase());
+    let name = name.to_lowercase();
+    let most = (name.len() / 3).max(1);
     candidates
         .into_iter()
-        .filter(|candidate| candidate.len() <= MAX_LENGTH)
-        .map(|candidate| (slips(candidate), candidate))
-        .filter(|(slips, _)| *slips <= (length / 3).max(1))
+        // Each letter too many or too few is a slip, so lengths alone rule most candidates out.
+        .filter(|candidate| candidate.len().abs_diff(name.len()) <= most)
+        .map(|candidate| (strsim::damerau_levenshtein(&name, &candidate.to_lowercase()), candidate))
+        .filter(|(slips, _)| *slips <= most)
         .min()
         .map(|(_, candidate)| candidate)
 }

@@ -3,6 +3,8 @@
 //! Owns: that each is well-formed and names a vault that exists. Must not know: which fields make use of it, what it
 //! resolves to.
 
+use std::collections::HashSet;
+
 use postern_secrets::{Kind, Reference, Template};
 
 use crate::document::{Document, Node, Scalar, Value};
@@ -19,7 +21,7 @@ pub(super) fn check(document: &Document, report: &mut Report) {
 }
 
 struct Walk<'a> {
-    declared: Vec<&'a str>,
+    declared: HashSet<&'a str>,
     path: Vec<Step<'a>>,
     report: &'a mut Report,
 }
@@ -85,8 +87,8 @@ impl<'a> Walk<'a> {
             format!("this build has no vault of the kind {name}")
         } else {
             let known = self.declared.iter().copied().chain(Kind::ALL.map(Kind::name));
-            did_you_mean(name, known)
-                .filter(|_| !scalar.concealed)
+            let near = self.report.hint(|| did_you_mean(name, known)).flatten();
+            near.filter(|_| !scalar.concealed)
                 .unwrap_or_else(|| "declare it under vaults, or correct the prefix".to_owned())
         };
         let violation =

@@ -113,6 +113,16 @@ fn vaults_that_are_wrong() {
                 "3:31: vaults[1].id: uniqueness violation: 'vaults' entity with id set to '6d23d4b3-6f66-4ab5-9d04-1f4cbb1ed3c0' already declared",
             ],
         ),
+        (
+            "- {name: env, prefix: ab}\n- {name: env, prefix: ac, id: 2F90BB9F-AB}",
+            &["4:31: vaults[1].id: expected a valid UUID"],
+        ),
+        (
+            "- {name: env, prefix: my-env}\n- {name: env, prefix: ac, id: 3DC3BF8D-e9b4-576c-af74-01619966a0d0}",
+            &[
+                "4:31: vaults[1].id: uniqueness violation: 'vaults' entity with id set to '3DC3BF8D-e9b4-576c-af74-01619966a0d0' already declared",
+            ],
+        ),
     ];
     for (vaults, expected) in cases {
         assert_eq!(said(&format!("vaults:\n{vaults}\n")), *expected, "{vaults}");
@@ -202,6 +212,16 @@ fn vaults_that_need_vaults() {
     for (vaults, expected) in cases {
         assert_eq!(said(&format!("vaults:\n{vaults}\n")), *expected, "{vaults}");
     }
+}
+
+#[test]
+fn many_wrong_things_end_soon() {
+    let fields: String = (0..100_000).map(|n| format!("f{n}: 1, ")).collect();
+    let yaml = format!("vaults: [{{name: env, prefix: ab, config: {{{fields}}}}}]");
+    assert_eq!(said(&yaml), ["2:42: vaults[0].config: more than 256 fields"]);
+    let vaults: String = (0..20_000).map(|n| format!("- {{name: env, prefix: v{n}}}\n")).collect();
+    let references: String = (0..20_000).map(|n| format!("- {{host: '{{vault://w{n}/x}}'}}\n")).collect();
+    assert_eq!(said(&format!("vaults:\n{vaults}services:\n{references}")).len(), 1001);
 }
 
 #[test]

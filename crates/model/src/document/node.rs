@@ -149,6 +149,18 @@ impl Node {
         self.as_scalar().filter(|scalar| scalar.kind == Kind::Text).map(|scalar| &*scalar.text)
     }
 
+    /// The truth that it says to a boolean field: `true`, `false`, or an unquoted `yes`, `no`, `on`, `off`, which are
+    /// truths in YAML 1.1 and plain text in YAML 1.2. (To all other fields `no` is a text, as in `country: no`.)
+    pub fn as_truth(&self) -> Option<bool> {
+        let scalar = self.as_scalar()?;
+        match (&scalar.kind, &*scalar.text) {
+            (Kind::Bool(truth), _) => Some(*truth),
+            (Kind::Text, "yes" | "Yes" | "YES" | "on" | "On" | "ON") if scalar.plain => Some(true),
+            (Kind::Text, "no" | "No" | "NO" | "off" | "Off" | "OFF") if scalar.plain => Some(false),
+            _ => None,
+        }
+    }
+
     /// Whether it is null, which everywhere means the same as leaving it out.
     pub fn is_null(&self) -> bool {
         self.as_scalar().is_some_and(|scalar| scalar.kind == Kind::Null)

@@ -43,6 +43,11 @@ impl<'a> Rendered<'a> {
         &self.text
     }
 
+    /// Whether nothing was filled in.
+    pub(super) fn is_unchanged(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
     /// The place in the file as written, for a line (from 1) and a column (from 0) of the text.
     pub(super) fn position(&self, line: usize, column: usize) -> Position {
         match self.pieces.is_empty() {

@@ -1,7 +1,7 @@
 //! The top level of a document: its form, what it says about itself, and its lists of entities.
 //!
 //! Owns: which top-level names there are and the shape of each. Must not know: what is in an entity. Data goes on to
-//! [`crate::check`].
+//! [`crate::check()`].
 //!
 //! Two forms exist: decK's state file and the DB-less file. They agree on almost everything; a document may use the
 //! union of both, and [`Form`] says which one its words belong to.
@@ -43,7 +43,7 @@ pub enum FormatVersion {
 /// What a document says about itself.
 #[derive(Clone, Debug)]
 pub struct Header {
-    /// `_format_version`; `None` when it is missing or wrong, which [`crate::check`] reports.
+    /// `_format_version`; `None` when it is missing or wrong, which [`crate::check()`] reports.
     pub version: Option<FormatVersion>,
     /// Which form its words belong to.
     pub form: Form,
@@ -125,13 +125,11 @@ impl Reader<'_> {
 
     fn transform(&mut self) -> bool {
         let Some(node) = self.root.get("_transform") else { return true };
-        match node.as_scalar().map(|scalar| &scalar.kind) {
-            Some(Kind::Bool(value)) => *value,
-            _ => {
-                self.expected("_transform", node, "a boolean");
-                true
-            }
+        let truth = node.as_truth();
+        if truth.is_none() {
+            self.expected("_transform", node, "a boolean");
         }
+        truth.unwrap_or(true)
     }
 
     /// Sorted and without repetition, as decK has them.
@@ -179,14 +177,14 @@ impl Reader<'_> {
                 continue;
             }
             let Some(known) = COLLECTIONS.iter().find(|known| **known == name) else {
-                let hint = did_you_mean(name, COLLECTIONS.iter().chain(META).copied())
-                    .filter(|_| !entry.key.concealed)
-                    .unwrap_or_else(|| {
-                        "top-level names are _format_version, services, routes, vaults, ...".to_owned()
-                    });
+                let hint = self.report.hint(|| {
+                    did_you_mean(name, COLLECTIONS.iter().chain(META).copied())
+                        .filter(|_| !entry.key.concealed)
+                        .unwrap_or_else(|| "top-level names are services, routes, vaults, ...".to_owned())
+                });
                 let violation =
                     Violation::error(entry.key.shown(), Some(entry.key.position), "unknown field");
-                self.report.push(violation.with_hint(hint));
+                self.report.push(violation.with_hint_if(hint));
                 continue;
             };
             if !entry.value.is_null() {

@@ -5,6 +5,7 @@
 //!
 //! What breaks the syntax or a limit ends the reading; what leaves a tree is noted and read past.
 
+mod json;
 mod merge;
 mod scalar;
 
@@ -26,7 +27,9 @@ pub const MAX_NODES: u64 = 4_000_000;
 pub(super) fn load(rendered: &Rendered<'_>, report: &mut Report) -> Option<Node> {
     let mut loader =
         Loader { rendered, report, open: Vec::new(), anchors: HashMap::new(), size: 0, root: None };
-    let outcome = loader.run(Parser::new_from_str(rendered.text()));
+    // Rewriting moves columns, by which filled-in text is known again.
+    let text = if rendered.is_unchanged() { json::as_yaml(rendered.text()) } else { rendered.text().into() };
+    let outcome = loader.run(Parser::new_from_str(&text));
     match (outcome, loader.root) {
         (Ok(()), Some(root)) => Some(root),
         (Ok(()), None) => {
@@ -64,8 +67,8 @@ struct Loader<'a> {
     root: Option<Node>,
 }
 
-impl<'a> Loader<'a> {
-    fn run(&mut self, mut parser: Parser<'a, saphyr_parser::StrInput<'a>>) -> Result<(), Violation> {
+impl Loader<'_> {
+    fn run(&mut self, mut parser: Parser<'_, saphyr_parser::StrInput<'_>>) -> Result<(), Violation> {
         let mut documents = 0;
         while let Some(event) = parser.next_event() {
             let (event, span) = event.map_err(|error| self.syntax(&error))?;

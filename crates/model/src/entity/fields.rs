@@ -9,16 +9,6 @@ use crate::document::{Entry, Kind, Node};
 use crate::nearest::did_you_mean;
 use crate::violation::{Position, Report, Violation};
 
-/// The words that mean a truth in YAML 1.1 and are plain text in YAML 1.2.
-const YES: [&str; 6] = ["yes", "Yes", "YES", "on", "On", "ON"];
-const NO: [&str; 6] = ["no", "No", "NO", "off", "Off", "OFF"];
-
-/// What an unquoted `yes`, `no`, `on` or `off` means to a field that is a boolean.
-pub(crate) fn yaml_1_1_truth(node: &Node) -> Option<bool> {
-    let scalar = node.as_scalar().filter(|scalar| scalar.plain)?;
-    if YES.contains(&&*scalar.text) { Some(true) } else { NO.contains(&&*scalar.text).then_some(false) }
-}
-
 /// A mapping that is being read as an entity.
 pub(crate) struct Fields<'a> {
     node: &'a Node,

@@ -30,9 +30,14 @@ impl Report {
             return;
         }
         for text in [Some(&mut violation.message), Some(&mut violation.path), violation.hint.as_mut()] {
-            text.into_iter().for_each(shorten);
+            text.into_iter().for_each(make_presentable);
         }
         self.violations.push(violation);
+    }
+
+    /// A next step that is dear to find, unless nobody would see it any more.
+    pub(crate) fn hint<T>(&self, find: impl FnOnce() -> T) -> Option<T> {
+        (self.violations.len() < MAX_VIOLATIONS).then(find)
     }
 
     /// Whether something in it refuses the document.
@@ -57,11 +62,16 @@ impl Report {
     }
 }
 
-fn shorten(text: &mut String) {
+/// Cuts what is long, and spells out control characters: what a file says must not steer a terminal.
+fn make_presentable(text: &mut String) {
     if text.len() > MAX_MESSAGE {
         let end = (0..=MAX_MESSAGE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);
         text.push('…');
+    }
+    if text.contains(char::is_control) {
+        let spelt = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+        *text = text.chars().map(spelt).collect();
     }
 }
 
@@ -86,9 +96,16 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_are_spelt_out() {
+        let mut text = "a\u{1b}[2Jb\nc".to_owned();
+        make_presentable(&mut text);
+        assert_eq!(text, "a\\u{1b}[2Jb\\nc");
+    }
+
+    #[test]
     fn cuts_at_a_character() {
         let mut text = "ä".repeat(600);
-        shorten(&mut text);
+        make_presentable(&mut text);
         assert_eq!(text.chars().count(), 301);
     }
 }

@@ -10,8 +10,11 @@ use serde_json::{Map, Value as Json};
 
 use crate::document::{CONCEALED, Entry, Node};
 use crate::entity::Fields;
-use crate::entity::fields::{quote_hint, yaml_1_1_truth};
+use crate::entity::fields::quote_hint;
 use crate::violation::{Position, Violation};
+
+/// No kind of vault has nearly as many; beyond it, naming each unknown one would take long.
+const MAX_FIELDS: usize = 256;
 
 /// Checks the `config` of a vault; `None` when it has errors.
 pub(super) fn check(kind: Kind, fields: &mut Fields<'_>) -> Option<Settings> {
@@ -21,6 +24,10 @@ pub(super) fn check(kind: Kind, fields: &mut Fields<'_>) -> Option<Settings> {
         return None;
     }
     let entries = config.and_then(Node::as_map).unwrap_or_default();
+    if entries.len() > MAX_FIELDS {
+        fields.error("config", format!("more than {MAX_FIELDS} fields"), None);
+        return None;
+    }
     match Settings::from_entity(kind, &to_json(kind, entries)) {
         Ok(settings) => Some(settings),
         Err(errors) => {
@@ -41,7 +48,7 @@ pub(super) fn positions(vault: &Node) -> BTreeMap<String, Position> {
 
 fn to_json(kind: Kind, entries: &[Entry]) -> Map<String, Json> {
     let is_boolean = |name: &str| kind.field(name).is_some_and(|field| field.ty == field::Type::Boolean);
-    let value = |entry: &Entry| match yaml_1_1_truth(&entry.value).filter(|_| is_boolean(&entry.key.text)) {
+    let value = |entry: &Entry| match entry.value.as_truth().filter(|_| is_boolean(&entry.key.text)) {
         Some(truth) => truth.into(),
         None => entry.value.to_json(),
     };
