@@ -12,6 +12,9 @@ use crate::entity::vault;
 use crate::nearest::did_you_mean;
 use crate::violation::{Position, Report, Violation};
 
+/// Among more vaults than this the one that was meant is not looked for.
+const MAX_CANDIDATES: usize = 500;
+
 /// Walks the whole document.
 pub(super) fn check(document: &Document, report: &mut Report) {
     let declared =
@@ -83,11 +86,12 @@ impl<'a> Walk<'a> {
             Err(unknown) => unknown,
         };
         let shown = if scalar.concealed { crate::document::CONCEALED } else { name };
-        let hint = if unknown.known_elsewhere {
+        let hint = if unknown.known_elsewhere && !scalar.concealed {
             format!("this build has no vault of the kind {name}")
         } else {
             let known = self.declared.iter().copied().chain(Kind::ALL.map(Kind::name));
-            let near = self.report.hint(|| did_you_mean(name, known)).flatten();
+            let few = self.declared.len() <= MAX_CANDIDATES;
+            let near = self.report.hint(|| few.then(|| did_you_mean(name, known)).flatten()).flatten();
             near.filter(|_| !scalar.concealed)
                 .unwrap_or_else(|| "declare it under vaults, or correct the prefix".to_owned())
         };

@@ -105,10 +105,12 @@ fn check_kind(fields: &mut Fields<'_>) -> Option<Kind> {
         Err(unknown) => unknown,
     };
     let known = Kind::ALL.map(Kind::name);
-    let hint = if unknown.known_elsewhere {
+    let is_concealed = fields.node("name").and_then(Node::as_scalar).is_some_and(|scalar| scalar.concealed);
+    let hint = if unknown.known_elsewhere && !is_concealed {
         Some(format!("this build has: {}", known.join(", ")))
     } else {
         did_you_mean(name, known)
+            .filter(|_| !is_concealed)
             .or_else(|| Some(format!("name is the kind of vault, one of: {}", known.join(", "))))
     };
     let shown = fields.node("name").map_or("", Node::shown);
