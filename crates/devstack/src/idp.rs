@@ -22,7 +22,7 @@ use std::time::Duration;
 pub const DEFAULT_PORT: u16 = 8300;
 
 /// How to start an [`Idp`]. The default: port 8300 or a free one, client id and secret at random.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct IdpOptions {
     /// The address to listen on; only loopback addresses are accepted.
     pub bind: IpAddr,
@@ -48,6 +48,19 @@ impl Default for IdpOptions {
             default_audience: None,
             token_life: Duration::from_secs(86_400),
         }
+    }
+}
+
+impl std::fmt::Debug for IdpOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { bind, port, client_id, client_secret: _, default_audience, token_life } = self;
+        f.debug_struct("IdpOptions")
+            .field("bind", bind)
+            .field("port", port)
+            .field("client_id", client_id)
+            .field("default_audience", default_audience)
+            .field("token_life", token_life)
+            .finish_non_exhaustive()
     }
 }
 

@@ -34,7 +34,7 @@ WARNING: the dev stack is for development only. It keeps everything in memory an
 unsealed with a known root token, speaks plain HTTP on loopback, and encrypts nothing. Never put a real secret in it.";
 
 /// How to start a [`Stack`]. The default: the default ports or free ones, token and client at random.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct StackOptions {
     /// The vault's port. `None`: 8200, or a free one if it is taken. `Some(0)`: a free one.
     pub vault_port: Option<u16>,
@@ -46,6 +46,17 @@ pub struct StackOptions {
     pub client_id: Option<String>,
     /// The secret of the identity provider's client; at random when `None`.
     pub client_secret: Option<String>,
+}
+
+impl std::fmt::Debug for StackOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { vault_port, idp_port, root_token: _, client_id, client_secret: _ } = self;
+        f.debug_struct("StackOptions")
+            .field("vault_port", vault_port)
+            .field("idp_port", idp_port)
+            .field("client_id", client_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A vault and an identity provider. Both stop when this is dropped.

@@ -33,7 +33,7 @@ use std::time::Duration;
 pub const DEFAULT_PORT: u16 = 8200;
 
 /// How to start a [`DevVault`]. The default: port 8200 or a free one, a root token at random.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct VaultOptions {
     /// The address to listen on; only loopback addresses are accepted.
     pub bind: IpAddr,
@@ -51,7 +51,6 @@ impl Default for VaultOptions {
 
 /// A running Vault-compatible server, as after `vault server -dev`: unsealed, KV v2 at `secret/`. Stops when it is
 /// dropped.
-#[derive(Debug)]
 pub struct DevVault {
     address: SocketAddr,
     port_was_taken: bool,
@@ -62,7 +61,6 @@ pub struct DevVault {
 }
 
 /// What stands between the wire and the router: the switches and counters.
-#[derive(Debug)]
 struct Front {
     shared: Arc<Shared>,
     faults: Faults,
@@ -113,6 +111,19 @@ impl DevVault {
     /// Stops, and returns when the port is free again.
     pub async fn shutdown(self) {
         self.server.stop().await;
+    }
+}
+
+impl std::fmt::Debug for DevVault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DevVault").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for VaultOptions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { bind, port, root_token: _ } = self;
+        f.debug_struct("VaultOptions").field("bind", bind).field("port", port).finish_non_exhaustive()
     }
 }
 

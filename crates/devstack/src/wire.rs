@@ -91,7 +91,6 @@ fn bind_error(ip: IpAddr, port: u16, cause: io::Error) -> StartError {
 pub(crate) const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// A request, whole.
-#[derive(Debug)]
 pub(crate) struct Request {
     pub(crate) method: http::Method,
     /// The path as sent, not decoded.

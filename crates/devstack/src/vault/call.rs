@@ -35,7 +35,6 @@ impl Operation {
 }
 
 /// A request, decoded.
-#[derive(Debug)]
 pub(super) struct Call {
     pub(super) operation: Operation,
     /// Without `/v1/`, decoded. A list's ends in `/`.

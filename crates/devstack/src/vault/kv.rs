@@ -36,9 +36,3 @@ impl Store {
         }
     }
 }
-
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("kv::Store(..)")
-    }
-}

@@ -30,8 +30,8 @@ impl Kind {
     }
 }
 
-/// A token.
-#[derive(Clone, Debug)]
+/// A token. It cannot be printed.
+#[derive(Clone)]
 pub(super) struct Token {
     pub(super) id: String,
     /// Empty for batch tokens.
@@ -218,7 +218,6 @@ impl Token {
 }
 
 /// All tokens. A token whose life is over counts as absent and is dropped when someone looks.
-#[derive(Debug)]
 pub(super) struct Tokens(HashMap<String, Token>);
 
 impl Tokens {

@@ -31,7 +31,6 @@ impl Backend {
 }
 
 /// What a mount keeps.
-#[derive(Debug)]
 enum Store {
     System,
     Token,
@@ -39,7 +38,6 @@ enum Store {
     Kv(kv::Store),
 }
 
-#[derive(Debug)]
 struct Mount {
     store: Store,
     description: String,
@@ -100,7 +98,6 @@ impl Mount {
 }
 
 /// All mounts by path; auth methods under `auth/`. Paths end in `/`.
-#[derive(Debug)]
 pub(in crate::vault) struct Mounts(BTreeMap<String, Mount>);
 
 impl Default for Mounts {

@@ -16,7 +16,6 @@ use serde_json::{Map, Value, json};
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), "+postern.devstack");
 
 /// The seal and its one key.
-#[derive(Debug)]
 pub(in crate::vault) struct Seal {
     sealed: bool,
     key: String,
