@@ -12,7 +12,7 @@ use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, USER_AGENT};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT};
 use http::{Method, Request};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_rustls::HttpsConnector;
@@ -61,6 +61,8 @@ pub struct Reply {
     pub status: u16,
     /// The media type without parameters, in lower case; empty where there is none.
     pub media_type: String,
+    /// For how long the other side asked not to be asked again: `Retry-After` in seconds, at most an hour.
+    pub retry_after: Option<Duration>,
     /// Where a redirect points, if it is one.
     pub location: Option<String>,
     body: Zeroizing<Vec<u8>>,
@@ -195,7 +197,9 @@ impl Client {
         let media_type = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let location =
             Some(text(LOCATION)).filter(|_| head.status.is_redirection()).map(|to| cleaned(to, &secrets));
-        Ok(Reply { status: head.status.as_u16(), media_type, location, body: bytes, secrets })
+        let seconds = text(RETRY_AFTER).trim().parse().ok();
+        let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
+        Ok(Reply { status: head.status.as_u16(), media_type, retry_after, location, body: bytes, secrets })
     }
 }
 

@@ -4,6 +4,7 @@
 //! what the credential is or how it is got.
 
 use std::future::Future;
+use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Mutex;
@@ -12,72 +13,112 @@ use tokio::time::Instant;
 /// Never used later than this long before its end: the request that carries it takes time.
 const MARGIN: Duration = Duration::from_secs(10);
 
-/// A value with an end.
+/// A credential with an end.
 #[derive(Debug)]
 pub(crate) struct Kept<T, E> {
-    state: Mutex<State<T, E>>,
+    held: std::sync::Mutex<Option<Held<T>>>,
+    /// Held by whoever gets a new one; the failure of the last attempt, and when that was.
+    flight: Mutex<Option<(E, Instant)>>,
 }
 
-#[derive(Debug)]
-struct State<T, E> {
-    value: Option<(T, Option<Instant>)>,
-    failure: Option<(E, Instant)>,
+/// What is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Held<T> {
+    /// The credential.
+    pub(crate) value: T,
+    /// When it was got, or its life last extended.
+    pub(crate) since: Instant,
+    /// How long it lives from then; `None` if it does not end.
+    pub(crate) life: Option<Duration>,
 }
 
-/// A value just got.
+/// A credential just got.
 #[derive(Debug)]
 pub(crate) struct Fresh<T> {
-    /// The value.
+    /// The credential.
     pub(crate) value: T,
     /// How long it lives; `None` if it does not end.
     pub(crate) life: Option<Duration>,
 }
 
+impl<T> Held<T> {
+    /// From when on it is not used any longer.
+    fn end(&self) -> Option<Instant> {
+        // Half of a very short life is still used.
+        self.life.map(|life| self.since + life - MARGIN.min(life / 2))
+    }
+}
+
 impl<T, E> Default for Kept<T, E> {
     fn default() -> Self {
-        Self { state: Mutex::new(State { value: None, failure: None }) }
+        Self { held: std::sync::Mutex::default(), flight: Mutex::default() }
     }
 }
 
 impl<T: Clone + PartialEq, E: Clone> Kept<T, E> {
-    /// The kept value, or a new one. Whoever comes while one is being got waits for the outcome of that attempt.
-    pub(crate) async fn get<F>(&self, get: impl FnOnce() -> F) -> Result<T, E>
+    /// The kept credential, if it has not ended and `usable` agrees, or a new one. Whoever comes while one is being
+    /// got waits for the outcome of that attempt.
+    pub(crate) async fn get<F>(&self, usable: impl Fn(&T) -> bool, get: impl FnOnce() -> F) -> Result<T, E>
     where
         F: Future<Output = Result<Fresh<T>, E>>,
     {
         let came = Instant::now();
-        let mut state = self.state.lock().await;
-        if let Some((value, end)) = &state.value
-            && end.is_none_or(|end| Instant::now() < end)
-        {
-            return Ok(value.clone());
+        if let Some(value) = self.living(&usable) {
+            return Ok(value);
         }
-        if let Some((error, at)) = &state.failure
+        let mut failure = self.flight.lock().await;
+        if let Some(value) = self.living(&usable) {
+            return Ok(value);
+        }
+        if let Some((error, at)) = &*failure
             && *at >= came
         {
             return Err(error.clone());
         }
-        state.value = None;
+        *self.held() = None;
         match get().await {
             Ok(Fresh { value, life }) => {
-                // Half of a very short life is still used.
-                let end = life.map(|life| Instant::now() + life - MARGIN.min(life / 2));
-                *state = State { value: Some((value.clone(), end)), failure: None };
+                *failure = None;
+                // The one who got it is its first user.
+                usable(&value);
+                *self.held() = Some(Held { value: value.clone(), since: Instant::now(), life });
                 Ok(value)
             }
             Err(error) => {
-                state.failure = Some((error.clone(), Instant::now()));
+                *failure = Some((error.clone(), Instant::now()));
                 Err(error)
             }
         }
     }
 
-    /// Forgets the value if it is still this one, so that the next caller gets a new one.
-    pub(crate) async fn forget(&self, stale: &T) {
-        let mut state = self.state.lock().await;
-        if state.value.as_ref().is_some_and(|(value, _)| value == stale) {
-            state.value = None;
+    /// Forgets the credential if it is still this one, so that the next caller gets a new one.
+    pub(crate) fn forget(&self, stale: &T) {
+        let mut held = self.held();
+        if held.as_ref().is_some_and(|held| held.value == *stale) {
+            *held = None;
         }
+    }
+
+    /// Gives the credential a new life, if it is still this one.
+    pub(crate) fn extend(&self, value: &T, life: Option<Duration>) {
+        if let Some(held) = self.held().as_mut().filter(|held| held.value == *value) {
+            (held.since, held.life) = (Instant::now(), life);
+        }
+    }
+
+    /// What is kept, ended or not.
+    pub(crate) fn peek(&self) -> Option<Held<T>> {
+        self.held().clone()
+    }
+
+    fn living(&self, usable: impl Fn(&T) -> bool) -> Option<T> {
+        let held = self.held();
+        let living = held.as_ref().filter(|held| held.end().is_none_or(|end| Instant::now() < end));
+        living.filter(|held| usable(&held.value)).map(|held| held.value.clone())
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Held<T>>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,7 +139,7 @@ mod tests {
             let value = calls.fetch_add(1, Ordering::SeqCst) + 1;
             Ok(Fresh { value, life: life.map(Duration::from_secs) })
         };
-        kept.get(get).await
+        kept.get(|_| true, get).await
     }
 
     #[tokio::test(start_paused = true)]
@@ -130,9 +171,9 @@ mod tests {
     async fn forgetting_is_only_of_the_value_that_was_seen() {
         let (kept, calls) = (Numbers::default(), AtomicU32::new(0));
         assert_eq!(next(&kept, &calls, None).await, Ok(1));
-        kept.forget(&7).await;
+        kept.forget(&7);
         assert_eq!(next(&kept, &calls, None).await, Ok(1));
-        kept.forget(&1).await;
+        kept.forget(&1);
         assert_eq!(next(&kept, &calls, None).await, Ok(2));
     }
 
@@ -147,7 +188,7 @@ mod tests {
                     calls.fetch_add(1, Ordering::SeqCst);
                     Err::<Fresh<u32>, _>("refused".to_owned())
                 };
-                kept.get(get).await
+                kept.get(|_| true, get).await
             }
         };
         let callers: Vec<_> = (0..20).map(|_| tokio::spawn(attempt())).collect();

@@ -35,8 +35,12 @@
 #[cfg(feature = "backends")]
 pub mod backend;
 #[cfg(feature = "backends")]
+pub mod cache;
+#[cfg(feature = "backends")]
 pub mod client;
 pub mod field;
+#[cfg(feature = "backends")]
+pub mod guard;
 #[cfg(feature = "backends")]
 mod kept;
 pub mod kind;
@@ -45,8 +49,12 @@ pub mod oauth2;
 pub mod reference;
 #[cfg(feature = "backends")]
 pub mod resolve;
+#[cfg(feature = "backends")]
+pub mod rotate;
 pub mod secret;
 pub mod settings;
+#[cfg(feature = "backends")]
+pub mod slot;
 #[cfg(feature = "backends")]
 mod subkey;
 pub mod template;

@@ -9,15 +9,17 @@ mod flight;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use zeroize::Zeroizing;
+use tokio::time::Instant;
 
 pub use error::ResolveError;
 
 use crate::backend::env::Env;
 use crate::backend::fs::Fs;
 use crate::backend::hcv::Hcv;
+use crate::cache::Policy;
 use crate::client::Trust;
 use crate::field::{Exposure, Field};
+use crate::guard::{AT_ONCE, Guard, VaultStatus};
 use crate::kind::Kind;
 use crate::reference::{Reference, Version};
 use crate::secret::Secret;
@@ -33,14 +35,63 @@ type SessionKey = [u8; 32];
 /// One fetch: settings, resource, version.
 type FetchKey = ([u8; 32], String, Option<Version>);
 
+/// What references share whose values come from one read.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct GroupKey {
+    /// The vault's settings, as written: everything that changes a request.
+    settings: [u8; 32],
+    resource: String,
+    version: Option<Version>,
+    key: Option<String>,
+}
+
+/// What a reference asks for.
+#[derive(Clone, Debug)]
+pub(crate) struct Target {
+    pub(crate) group: GroupKey,
+    pub(crate) policy: Policy,
+    pub(crate) base64: bool,
+}
+
+/// What one read gave.
+#[derive(Clone, Debug)]
+pub(crate) struct Fetched {
+    text: Secret,
+    /// Whether the key is still to be picked from it.
+    key_counts: bool,
+}
+
 /// Everything that is needed to turn references into values.
 #[derive(Debug)]
 pub struct Resolver {
     vaults: BTreeMap<String, Configured>,
     env: Arc<Env>,
     trust: Trust,
-    sessions: Mutex<HashMap<SessionKey, Arc<dyn Vault>>>,
+    sessions: Mutex<HashMap<SessionKey, Session>>,
     flights: Flights<FetchKey, Result<Secret, VaultError>>,
+}
+
+/// A session, and its guard where it goes over a network.
+#[derive(Clone, Debug)]
+enum Session {
+    Local(Arc<dyn Vault>),
+    Guarded(Arc<Guard>),
+}
+
+impl Session {
+    fn vault(&self) -> Arc<dyn Vault> {
+        match self {
+            Self::Local(vault) => Arc::clone(vault),
+            Self::Guarded(guard) => Arc::clone(guard) as _,
+        }
+    }
+
+    fn guard(&self) -> Option<&Arc<Guard>> {
+        match self {
+            Self::Local(_) => None,
+            Self::Guarded(guard) => Some(guard),
+        }
+    }
 }
 
 /// A vault by the name that references use.
@@ -126,33 +177,62 @@ impl Resolver {
         self.fill_within(template, trail, &mut Vec::new()).await
     }
 
+    /// What a reference asks for, as things are configured now. No IO.
+    pub(crate) fn target(&self, reference: &Reference) -> Result<Target, ResolveError> {
+        let (_, settings) = self.overlaid(reference)?;
+        // What else such a vault may mean by resource and key depends on the key.
+        let by_key = settings.kind() == Kind::Fs;
+        Ok(Target {
+            group: GroupKey {
+                settings: settings.fingerprint_of(|field| !field.is_policy()),
+                resource: reference.resource().to_owned(),
+                version: reference.version(),
+                key: reference.key().filter(|_| by_key).map(str::to_owned),
+            },
+            policy: Policy::of(&settings),
+            base64: settings.flag("base64_decode"),
+        })
+    }
+
     async fn resolve_within(
         &self,
         reference: &Reference,
         trail: &Trail,
         names: &mut Vec<String>,
     ) -> Result<Secret, ResolveError> {
+        let fetched = self.fetch_within(reference, trail, names).await?;
+        let base64 = self.target(reference)?.base64;
+        fetched.pick(reference, base64, trail)
+    }
+
+    /// What stands where a reference points, whole. All references of one [`GroupKey`] pick their values from it.
+    pub(crate) async fn fetch(&self, reference: &Reference, trail: &Trail) -> Result<Fetched, ResolveError> {
+        self.fetch_within(reference, trail, &mut Vec::new()).await
+    }
+
+    async fn fetch_within(
+        &self,
+        reference: &Reference,
+        trail: &Trail,
+        names: &mut Vec<String>,
+    ) -> Result<Fetched, ResolveError> {
         let (vault, settings) = self.vault_for(reference, trail, names).await?;
-        let read = |resource: String, version| self.read(&vault, &settings, resource, version, trail);
-        let outcome = read(reference.resource().to_owned(), reference.version()).await;
-        let (text, key) = match (outcome, reference.key()) {
-            (Ok(text), key) => (text, key),
-            (Err(absent @ VaultError::Absent { .. }), Some(key)) => {
-                let Some(other) = vault.alternative(reference.resource(), key) else {
-                    return Err(ResolveError::absent(absent, reference, key));
-                };
-                match read(other, reference.version()).await {
-                    Ok(text) => (text, None),
-                    // The first absence is the one that was asked for; other trouble says more than it.
-                    Err(VaultError::Absent { .. }) => {
-                        return Err(ResolveError::absent(absent, reference, key));
-                    }
-                    Err(error) => return Err(ResolveError::Vault(error)),
-                }
-            }
-            (Err(error), _) => return Err(ResolveError::Vault(error)),
+        let read = |resource: String| self.read(&vault, &settings, resource, reference.version(), trail);
+        let absent = match read(reference.resource().to_owned()).await {
+            Ok(text) => return Ok(Fetched { text, key_counts: true }),
+            Err(absent @ VaultError::Absent { .. }) => absent,
+            Err(error) => return Err(ResolveError::Vault(error)),
         };
-        pick(text, key, &settings, reference, trail)
+        let Some(key) = reference.key() else { return Err(ResolveError::Vault(absent)) };
+        let Some(other) = vault.alternative(reference.resource(), key) else {
+            return Err(ResolveError::absent(absent, reference, key));
+        };
+        match read(other).await {
+            Ok(text) => Ok(Fetched { text, key_counts: false }),
+            // The first absence is the one that was asked for; other trouble says more than it.
+            Err(VaultError::Absent { .. }) => Err(ResolveError::absent(absent, reference, key)),
+            Err(error) => Err(ResolveError::Vault(error)),
+        }
     }
 
     /// Finds the vault of a reference and its effective settings, with nothing left to fill in.
@@ -245,30 +325,65 @@ impl Resolver {
                 Part::Reference(reference) => Box::pin(self.resolve_within(reference, trail, names)).await?,
             });
         }
-        // One allocation of the right size: a growing text would leave pieces of itself behind.
-        let mut text = Zeroizing::new(String::with_capacity(values.iter().map(|v| v.expose().len()).sum()));
-        values.iter().for_each(|value| text.push_str(value.expose()));
-        Ok(Secret::from(text))
+        Ok(Secret::joined(&values))
     }
 
     /// The session that these settings need, shared with all that need the same.
     fn session(&self, settings: &Settings) -> Result<Arc<dyn Vault>, FieldError> {
         let key = settings.fingerprint_of(|field| field.exposure != Exposure::Open);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(vault) = sessions.get(&key) {
-            return Ok(Arc::clone(vault));
+        if let Some(session) = sessions.get(&key) {
+            return Ok(session.vault());
         }
-        let vault: Arc<dyn Vault> = match settings.kind() {
-            Kind::Env => Arc::clone(&self.env) as _,
+        let session = match settings.kind() {
+            Kind::Env => Session::Local(Arc::clone(&self.env) as _),
             Kind::Fs => {
                 let prefix = settings.text("prefix");
                 let prefix = prefix.ok_or_else(|| FieldError::new("prefix", "required field missing"))?;
-                Arc::new(Fs::new(prefix.expose()))
+                Session::Local(Arc::new(Fs::new(prefix.expose())))
             }
-            Kind::Hcv => Arc::new(Hcv::new(settings, &self.trust)?),
+            Kind::Hcv => {
+                let vault = Arc::new(Hcv::new(settings, &self.trust)?);
+                Session::Guarded(Arc::new(Guard::new(vault, AT_ONCE)))
+            }
         };
-        sessions.insert(key, Arc::clone(&vault));
+        let vault = session.vault();
+        sessions.insert(key, session);
         Ok(vault)
+    }
+
+    /// Goes on with the sessions of an older configuration, where they are the same: no new login for an old vault.
+    pub(crate) fn take_sessions_from(&mut self, older: &Self) {
+        let sessions = older.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // What a session trusts is not among its settings; the environment is another snapshot.
+        if self.trust == older.trust {
+            let guarded = sessions.into_iter().filter(|(_, session)| session.guard().is_some());
+            self.sessions = Mutex::new(guarded.collect());
+        }
+    }
+
+    /// Every session that goes over a network.
+    pub(crate) fn sessions_status(&self) -> Vec<VaultStatus> {
+        self.guards().iter().map(|guard| guard.vault_status()).collect()
+    }
+
+    /// When the first session wants its token renewed.
+    pub(crate) fn maintenance_due(&self) -> Option<Instant> {
+        self.guards().iter().filter_map(|guard| guard.maintenance_due()).min()
+    }
+
+    /// Renews what is due.
+    pub(crate) async fn maintain(&self) {
+        for guard in self.guards() {
+            if guard.maintenance_due().is_some_and(|due| due <= Instant::now()) {
+                guard.maintain().await;
+            }
+        }
+    }
+
+    fn guards(&self) -> Vec<Arc<Guard>> {
+        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.values().filter_map(|session| session.guard().cloned()).collect()
     }
 
     /// One fetch, shared by all who want the same at the same time.
@@ -289,28 +404,28 @@ impl Resolver {
     }
 }
 
-/// Picks the key out of what was read, and decodes base64 where the vault says so.
-fn pick(
-    text: Secret,
-    key: Option<&str>,
-    settings: &Settings,
-    reference: &Reference,
-    trail: &Trail,
-) -> Result<Secret, ResolveError> {
-    let mut value = text;
-    if let Some(key) = key {
-        let mut step = trail.step("pick the key");
-        step.fact("key", key);
-        let picked = subkey::pick(&value, key);
-        value = step.done(
-            picked.map_err(|error| ResolveError::Subkey { reference: Box::new(reference.clone()), error }),
-        )?;
+impl Fetched {
+    /// Picks a reference's key out of what was read, and decodes base64 where the vault says so.
+    pub(crate) fn pick(
+        &self,
+        reference: &Reference,
+        base64: bool,
+        trail: &Trail,
+    ) -> Result<Secret, ResolveError> {
+        let mut value = self.text.clone();
+        if let Some(key) = reference.key().filter(|_| self.key_counts) {
+            let mut step = trail.step("pick the key");
+            step.fact("key", key);
+            let picked = subkey::pick(&value, key);
+            let subkey_error = |error| ResolveError::Subkey { reference: Box::new(reference.clone()), error };
+            value = step.done(picked.map_err(subkey_error))?;
+        }
+        if base64 {
+            let step = trail.step("decode base64");
+            value = step.done(subkey::decode_base64(&value).ok_or(ResolveError::NotBase64))?;
+        }
+        Ok(value)
     }
-    if settings.flag("base64_decode") {
-        let step = trail.step("decode base64");
-        value = step.done(subkey::decode_base64(&value).ok_or(ResolveError::NotBase64))?;
-    }
-    Ok(value)
 }
 
 #[cfg(test)]

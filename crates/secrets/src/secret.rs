@@ -19,6 +19,28 @@ impl Secret {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The texts one after the other.
+    #[cfg(feature = "backends")]
+    pub(crate) fn joined(parts: &[Self]) -> Self {
+        // One allocation of the right size: a growing text would leave pieces of itself behind.
+        let mut text =
+            Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.expose().len()).sum()));
+        parts.iter().for_each(|part| text.push_str(part.expose()));
+        Self::from(text)
+    }
+
+    /// The one copy, for a slot to hold.
+    #[cfg(feature = "backends")]
+    pub(crate) fn shared(&self) -> Arc<Zeroizing<String>> {
+        Arc::clone(&self.0)
+    }
+
+    /// A secret that a slot holds.
+    #[cfg(feature = "backends")]
+    pub(crate) fn from_shared(text: Arc<Zeroizing<String>>) -> Self {
+        Self(text)
+    }
 }
 
 impl From<String> for Secret {

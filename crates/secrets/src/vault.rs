@@ -5,9 +5,11 @@
 
 use std::fmt::Debug;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use thiserror::Error;
+use tokio::time::Instant;
 
 use crate::client::TransportError;
 use crate::reference::Version;
@@ -27,6 +29,32 @@ pub trait Vault: Debug + Send + Sync {
     fn alternative(&self, _resource: &str, _key: &str) -> Option<String> {
         None
     }
+
+    /// What the session says of itself, for people.
+    fn session(&self) -> SessionStatus {
+        SessionStatus::default()
+    }
+
+    /// When [`Vault::maintain`] wants to be called: before a token ends, say.
+    fn maintenance_due(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Does what is due.
+    async fn maintain(&self) {}
+}
+
+/// What is known of a session.
+#[derive(Clone, Debug, Default)]
+pub struct SessionStatus {
+    /// Where the vault is.
+    pub address: String,
+    /// How it logs in.
+    pub login: &'static str,
+    /// Whether it holds a token now.
+    pub logged_in: bool,
+    /// When that token ends; `None` if it does not, or if there is none.
+    pub token_ends: Option<Instant>,
 }
 
 /// What to read.
@@ -85,6 +113,16 @@ pub enum VaultError {
         body: String,
         /// What to do.
         hint: Option<String>,
+        /// For how long the vault asked not to be asked.
+        retry_after: Option<Duration>,
+    },
+    /// The vault failed so often that it is not asked now.
+    #[error("{why} (not asked again for {} s)", .wait.as_secs().max(1))]
+    Held {
+        /// What it failed with.
+        why: String,
+        /// For how long.
+        wait: Duration,
     },
     /// The vault's answer is not what a vault answers.
     #[error("unable to retrieve secret from vault: {message}")]
@@ -120,7 +158,9 @@ impl VaultError {
         match self {
             Self::Absent { .. } | Self::Unusable { .. } => Blame::Operator,
             Self::Refused { status: 400..=404, .. } => Blame::Operator,
-            Self::Refused { .. } | Self::Garbled { .. } | Self::Unreachable(_) => Blame::Vault,
+            Self::Refused { .. } | Self::Held { .. } | Self::Garbled { .. } | Self::Unreachable(_) => {
+                Blame::Vault
+            }
             Self::Idp { .. } => Blame::Idp,
         }
     }
@@ -130,8 +170,17 @@ impl VaultError {
         match self {
             Self::Absent { .. } | Self::Unusable { .. } => false,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Garbled { .. } | Self::Unreachable(_) => true,
+            Self::Held { .. } | Self::Garbled { .. } | Self::Unreachable(_) => true,
             Self::Idp { transient, .. } => *transient,
+        }
+    }
+
+    /// For how long not to ask again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Refused { retry_after, .. } => *retry_after,
+            Self::Held { wait, .. } => Some(*wait),
+            _ => None,
         }
     }
 
@@ -143,6 +192,7 @@ impl VaultError {
             | Self::Refused { hint, .. }
             | Self::Garbled { hint, .. }
             | Self::Idp { hint, .. } => hint.clone(),
+            Self::Held { .. } => None,
             Self::Unreachable(cause) => cause.hint(),
         }
     }

@@ -9,60 +9,69 @@ mod api;
 mod claims;
 mod kv;
 mod login;
-
-use std::sync::atomic::{AtomicBool, Ordering};
+mod token;
 
 use async_trait::async_trait;
+use tokio::time::Instant;
 
 use crate::client::{Client, Trust};
-use crate::kept::Kept;
 use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
-use crate::trail::Trail;
-use crate::vault::{Read, Vault, VaultError};
+use crate::vault::{Read, SessionStatus, Vault, VaultError};
 
 use api::Api;
 use login::Login;
+use token::Tokens;
 
 /// A session with one vault.
 #[derive(Debug)]
 pub struct Hcv {
     api: Api,
     login: Login,
-    token: Kept<Secret, VaultError>,
+    tokens: Tokens,
 }
 
 impl Hcv {
     /// A session as configured; nothing is sent before the first read. References must be filled in already.
     pub fn new(settings: &Settings, trust: &Trust) -> Result<Self, FieldError> {
         let client = Client::new(trust, settings.flag("ssl_verify"));
-        Ok(Self { api: Api::new(settings, client)?, login: Login::new(settings)?, token: Kept::default() })
-    }
-
-    /// The client token, and whether it was got just now.
-    async fn token(&self, trail: &Trail) -> Result<(Secret, bool), VaultError> {
-        let fresh = AtomicBool::new(false);
-        let log_in = || {
-            fresh.store(true, Ordering::Relaxed);
-            self.login.client_token(&self.api, trail)
-        };
-        let token = self.token.get(log_in).await?;
-        Ok((token, fresh.into_inner()))
+        Ok(Self { api: Api::new(settings, client)?, login: Login::new(settings)?, tokens: Tokens::default() })
     }
 }
 
 #[async_trait]
 impl Vault for Hcv {
     async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
-        let (token, fresh) = self.token(request.trail).await?;
-        match kv::read(&self.api, &token, request).await {
-            // A token that was kept may have been revoked meanwhile; one that was got just now is simply not allowed.
-            Err(VaultError::Refused { status: 403, .. }) if !fresh && self.login.can_repeat() => {
-                self.token.forget(&token).await;
-                let (token, _) = self.token(request.trail).await?;
-                kv::read(&self.api, &token, request).await
-            }
-            outcome => outcome,
+        let trail = request.trail;
+        let token = self.tokens.take(&self.login, &self.api, trail).await?;
+        let mut outcome = kv::read(&self.api, &token.secret, request).await;
+        // The token may have been revoked, or used up: one new login, one repeat.
+        if let Err(VaultError::Refused { status: 403, .. }) = outcome
+            && let Some(other) = self.tokens.replace(&token, &self.login, &self.api, trail).await
+        {
+            outcome = kv::read(&self.api, &other?.secret, request).await;
         }
+        if !matches!(outcome, Err(VaultError::Refused { status: 403, .. })) {
+            self.tokens.accepted();
+        }
+        outcome
+    }
+
+    fn session(&self) -> SessionStatus {
+        let held = self.tokens.held();
+        SessionStatus {
+            address: self.api.address().to_owned(),
+            login: self.login.name(),
+            logged_in: held.is_some(),
+            token_ends: held.flatten(),
+        }
+    }
+
+    fn maintenance_due(&self) -> Option<Instant> {
+        self.tokens.renewal_due()
+    }
+
+    async fn maintain(&self) {
+        self.tokens.renew(&self.api).await;
     }
 }

@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
 /// A set of trusted certificates.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
     given: Vec<CertificateDer<'static>>,
     system: bool,

@@ -1,6 +1,8 @@
 //! Why a reference has no value, as users see it. Owns: the outermost words, which are Kong's. Must not know: how the
 //! error is shown.
 
+use std::time::Duration;
+
 use thiserror::Error;
 
 use crate::reference::{Reference, ReferenceError};
@@ -109,6 +111,15 @@ impl ResolveError {
             Self::Vault(error) => error.is_transient(),
             Self::Field { source, .. } => source.is_transient(),
             _ => false,
+        }
+    }
+
+    /// For how long not to ask again, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Vault(error) => error.retry_after(),
+            Self::Field { source, .. } => source.retry_after(),
+            _ => None,
         }
     }
 

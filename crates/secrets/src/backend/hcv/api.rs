@@ -82,6 +82,17 @@ impl Api {
         self.send(outgoing.body("application/json", json, within)).await
     }
 
+    /// Writes JSON to `/v1/<path>` with a token.
+    pub(super) async fn post_as(
+        &self,
+        path: &str,
+        json: Zeroizing<String>,
+        token: &Secret,
+    ) -> Result<Reply, VaultError> {
+        let outgoing = Outgoing::new(Method::POST, self.url(path)?).secret_header(TOKEN, token);
+        self.send(outgoing.map_err(unreachable)?.body("application/json", json, &[])).await
+    }
+
     async fn send(&self, outgoing: Outgoing) -> Result<Reply, VaultError> {
         let mut outgoing = outgoing.header(REQUEST, "true").map_err(unreachable)?;
         if let Some(namespace) = &self.namespace {
@@ -149,7 +160,7 @@ pub(super) fn refused(
         429 => Some("the vault limits the rate of requests; try again later".to_owned()),
         status => hint(status, &body),
     };
-    VaultError::Refused { doing, what, status: reply.status, body, hint }
+    VaultError::Refused { doing, what, status: reply.status, body, hint, retry_after: reply.retry_after }
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 //! kept ([`crate::kept`] does).
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
@@ -12,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::api::{Api, mount, refused};
 use super::claims;
+use super::token::{self, Token};
 use crate::kept::{Fresh, Kept};
 use crate::oauth2::{ClientAuthentication, ClientCredentials};
 use crate::secret::Secret;
@@ -72,6 +72,8 @@ struct Auth {
     #[serde(default)]
     renewable: bool,
     #[serde(default)]
+    num_uses: u64,
+    #[serde(default)]
     token_policies: Option<Vec<String>>,
 }
 
@@ -101,18 +103,26 @@ impl Login {
         }
     }
 
+    /// Its name in the configuration.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Token(_) => "token",
+            Self::Jwt(_) => "jwt",
+        }
+    }
+
     /// Whether logging in again can give another token.
     pub(super) fn can_repeat(&self) -> bool {
         !matches!(self, Self::Token(_))
     }
 
     /// A client token, asked for now.
-    pub(super) async fn client_token(&self, api: &Api, trail: &Trail) -> Result<Fresh<Secret>, VaultError> {
+    pub(super) async fn client_token(&self, api: &Api, trail: &Trail) -> Result<Fresh<Token>, VaultError> {
         match self {
             Self::Token(token) => {
                 let mut step = trail.step("log in to the vault");
                 step.fact("method", "token");
-                step.done(Ok(Fresh { value: token.clone(), life: None }))
+                step.done(Ok(token::fresh(token.clone(), 0, false, 0)))
             }
             Self::Jwt(login) => {
                 let JwtLogin { mount, role, source } = login.as_ref();
@@ -133,12 +143,11 @@ impl Login {
                     step.fact("token policies", auth.token_policies.unwrap_or_default().join(", "));
                     step.fact("token life", format_args!("{} s", auth.lease_duration));
                     step.fact("token renewable", auth.renewable);
-                    let life = (auth.lease_duration > 0).then(|| Duration::from_secs(auth.lease_duration));
-                    Fresh { value: auth.token, life }
+                    token::fresh(auth.token, auth.lease_duration, auth.renewable, auth.num_uses)
                 });
                 if outcome.is_err() {
                     // The next attempt shall not show the same JWT again.
-                    source.forget(&jwt).await;
+                    source.forget(&jwt);
                 }
                 step.done(outcome)
             }
@@ -151,6 +160,7 @@ struct Checked {
     token: Secret,
     lease_duration: u64,
     renewable: bool,
+    num_uses: u64,
     token_policies: Option<Vec<String>>,
 }
 
@@ -180,6 +190,7 @@ async fn jwt_login(api: &Api, mount: &str, role: &str, jwt: &Secret) -> Result<C
             token,
             lease_duration: auth.lease_duration,
             renewable: auth.renewable,
+            num_uses: auth.num_uses,
             token_policies: auth.token_policies,
         }),
         _ => Err(garbled("the answer to the login has no client token")),
@@ -228,7 +239,7 @@ impl JwtSource {
                         })?;
                     checked_jwt(token.token).map(|value| Fresh { value, life: Some(token.life) })
                 };
-                tokens.kept.get(ask).await
+                tokens.kept.get(|_| true, ask).await
             }
             Self::File(path) => {
                 let mut step = trail.step("read the JWT from its file");
@@ -242,9 +253,9 @@ impl JwtSource {
         }
     }
 
-    async fn forget(&self, jwt: &Secret) {
+    fn forget(&self, jwt: &Secret) {
         if let Self::Idp(tokens) = self {
-            tokens.kept.forget(jwt).await;
+            tokens.kept.forget(jwt);
         }
     }
 }
