@@ -184,7 +184,7 @@ impl Place {
     fn hint(&self, status: u16) -> Option<String> {
         match status {
             403 => Some(format!(
-                "the token's policies must allow it:\n\n    path \"{}\" {{\n      capabilities = [\"read\"]\n    }}\n",
+                "the token must be valid, and its policies must allow it:\n\n    path \"{}\" {{\n      capabilities = [\"read\"]\n    }}\n",
                 self.path
             )),
             400 => Some("see the vault's log".to_owned()),
