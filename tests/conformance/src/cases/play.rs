@@ -19,8 +19,11 @@ pub(super) async fn play(case: &Case, server: ServerKind) -> Vec<Verdict> {
     let played = play_all(case, server, &runs).await;
     match played {
         Ok(verdicts) => verdicts,
-        // Without its servers nothing could be run.
-        Err(why) => runs.into_iter().map(|(name, _)| (name, Err(why.clone()))).collect(),
+        // Nothing could be run; told once in full.
+        Err(why) => {
+            let reasons = std::iter::once(why).chain(std::iter::repeat("not run either".to_owned()));
+            runs.into_iter().zip(reasons).map(|((name, _), why)| (name, Err(why))).collect()
+        }
     }
 }
 

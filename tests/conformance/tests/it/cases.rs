@@ -20,4 +20,4 @@ macro_rules! files {
     };
 }
 
-files!(tutorial);
+files!(faq, tutorial);
