@@ -20,4 +20,4 @@ macro_rules! files {
     };
 }
 
-files!(faq, tutorial);
+files!(faq, kv, tutorial);
