@@ -183,12 +183,17 @@ impl Client {
         let mut limited = Limited::new(body, MAX_REPLY);
         let mut bytes = Zeroizing::new(Vec::new());
         while let Some(frame) = limited.frame().await {
-            let frame = frame.map_err(|error| match error.downcast::<hyper::Error>() {
-                Ok(error) => {
-                    TransportError::Broken { place: place.to_owned(), reason: reason(error.as_ref()) }
+            let frame = match frame.map_err(|error| error.downcast::<hyper::Error>()) {
+                Ok(frame) => frame,
+                // A server that refuses without reading the whole request resets the connection behind its answer, as
+                // one with TLS does that is spoken to without: what has come of the reason is worth more than that.
+                Err(Ok(_)) if !head.status.is_success() && !bytes.is_empty() => break,
+                Err(Ok(error)) => {
+                    let reason = reason(error.as_ref());
+                    return Err(TransportError::Broken { place: place.to_owned(), reason });
                 }
-                Err(_) => TransportError::TooLarge { place: place.to_owned() },
-            })?;
+                Err(Err(_)) => return Err(TransportError::TooLarge { place: place.to_owned() }),
+            };
             if let Ok(data) = frame.into_data() {
                 append_wiped(&mut bytes, &data);
             }

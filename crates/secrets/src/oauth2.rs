@@ -15,7 +15,7 @@ use thiserror::Error;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, Outgoing, TransportError};
+use crate::client::{Client, Outgoing, TransportError, Untrusted};
 use crate::secret::Secret;
 use crate::trail::Trail;
 
@@ -204,7 +204,15 @@ impl OAuth2Error {
     /// What to do about it, for people.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Transport(cause) => return cause.hint(),
+            Self::Transport(TransportError::Untrusted(Untrusted::HostMismatch)) => {
+                "the host in oauth2_token_endpoint must be one of the names (subjectAltName) in the provider's certificate"
+            }
+            Self::Transport(cause) => {
+                return cause.hint().map(|hint| format!("{hint} (oauth2_token_endpoint)"));
+            }
+            Self::Refused { text, .. } if text.contains("Client sent an HTTP request to an HTTPS server") => {
+                "the provider speaks TLS: oauth2_token_endpoint must begin with https://"
+            }
             Self::Refused { status: 400 | 401 | 403, .. } => {
                 "check oauth2_client_id, oauth2_client_secret and oauth2_audiences, and that the client may use the \
                  client-credentials grant for this audience"

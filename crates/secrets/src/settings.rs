@@ -7,7 +7,7 @@
 //! Exactly two layers: an entity does not fall back to kong.conf, and a default vault never sees an entity.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Debug, Formatter, Write as _};
 
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
@@ -29,10 +29,20 @@ pub struct Settings {
 }
 
 /// A value as written: checked, or a reference whose value is checked once it is known.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 enum Value {
     Checked(Setting),
     Pending(Template),
+}
+
+impl Debug for Value {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Checked(setting) => setting.fmt(f),
+            // What stands around a reference may be half of a credential.
+            Self::Pending(template) => f.write_str(&template.starred()),
+        }
+    }
 }
 
 /// What is wrong with one field.
@@ -176,6 +186,7 @@ impl Settings {
     pub fn shown(&self) -> Vec<(&'static Field, String)> {
         let shown = self.kind.fields().iter().filter_map(|field| {
             let text = match self.values.get(field.name)? {
+                Value::Pending(template) if field.exposure == Exposure::Secret => template.starred(),
                 Value::Pending(template) => template.to_string(),
                 Value::Checked(setting) => show(field, setting),
             };
@@ -244,7 +255,7 @@ impl Settings {
         for (name, value) in fields {
             // Lengths keep `a=b;c` from being read two ways. Writing to a string cannot fail.
             let _ = match value {
-                Value::Pending(template) => write!(text, "{name}<{template:?};"),
+                Value::Pending(template) => write!(text, "{name}<{}:{template};", template.to_string().len()),
                 Value::Checked(Setting::Text(secret)) => {
                     write!(text, "{name}={}:{};", secret.expose().len(), secret.expose())
                 }

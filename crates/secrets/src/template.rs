@@ -61,6 +61,15 @@ impl Template {
         })
     }
 
+    /// The text with stars for everything but the references, for fields that hold credentials.
+    pub fn starred(&self) -> String {
+        let shown = self.parts.iter().map(|part| match part {
+            Part::Literal(_) => "***".to_owned(),
+            Part::Reference(reference) => reference.to_string(),
+        });
+        shown.collect()
+    }
+
     /// The reference, where the text is one and nothing else.
     pub fn as_reference(&self) -> Option<&Reference> {
         match self.parts.as_slice() {

@@ -8,7 +8,7 @@ mod format;
 mod placeholders;
 mod play;
 
-pub use format::{Case, Expect, Given, Idp, ServerKind, Skipped};
+pub use format::{Case, Expect, Given, Idp, Run, ServerKind, Servers, Skipped};
 
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
@@ -20,65 +20,80 @@ use crate::checkout;
 /// Servers of this many cases run at the same time: the tests share two cores with each other.
 const AT_ONCE: usize = 2;
 
-/// Runs every case of every file; prints each name with its verdict.
+/// Runs every case of one file, on each of its servers; prints each name with its verdict.
 ///
 /// # Panics
 /// With all failures, when there are any.
 #[expect(clippy::print_stdout, reason = "the verdicts, as cargo prints those of tests")]
-pub async fn run_all() {
-    let files = case_files();
-    assert!(!files.is_empty(), "no cases in {}", folder().display());
+pub async fn run_all(file: &str) {
     let skipped: Vec<Skipped> = load(&folder().join("skipped.yaml"));
-    let mut cases: Vec<Case> = Vec::new();
-    for file in &files {
-        cases.extend(load::<Vec<Case>>(file));
-    }
-    let mut failures = check_names(&cases, &skipped);
+    let cases: Vec<Case> = load(&folder().join(file));
+    let mut failures = Vec::new();
     let mut passed = 0;
-    let verdicts: Vec<_> = stream::iter(&cases)
-        .map(|case| async move { (case, play::play(case).await) })
-        .buffered(AT_ONCE)
-        .collect()
-        .await;
-    for (case, verdict) in verdicts {
-        let skip = skipped.iter().find(|skip| skip.name == case.name);
+    let plays =
+        cases.iter().flat_map(|case| case.given.server.all().iter().map(move |server| (case, *server)));
+    let verdicts: Vec<_> =
+        stream::iter(plays).map(|(case, server)| play::play(case, server)).buffered(AT_ONCE).collect().await;
+    for (name, verdict) in verdicts.into_iter().flatten() {
+        let skip = skipped.iter().find(|skip| skip.name == name);
         match (verdict, skip) {
             (Ok(()), None) => {
                 passed += 1;
-                println!("case {} ... ok", case.name);
+                println!("case {name} ... ok");
             }
             (Err(why), None) => {
-                println!("case {} ... FAILED", case.name);
-                failures.push(format!("{}: {why}", case.name));
+                println!("case {name} ... FAILED");
+                failures.push(format!("{name}: {why}"));
             }
-            (Err(_), Some(skip)) => println!("case {} ... skipped: {}", case.name, skip.reason),
+            (Err(_), Some(skip)) => println!("case {name} ... skipped: {}", skip.reason),
             (Ok(()), Some(_)) => {
-                println!("case {} ... passes, but is skipped", case.name);
-                failures.push(format!("{} passes now: take it out of skipped.yaml", case.name));
+                println!("case {name} ... passes, but is skipped");
+                failures.push(format!("{name} passes now: take it out of skipped.yaml"));
             }
         }
     }
-    println!("{passed} cases passed, {} skipped, {} failures", skipped.len(), failures.len());
+    println!("{passed} runs passed, {} failures", failures.len());
     assert!(failures.is_empty(), "\n\n{}\n", failures.join("\n\n"));
 }
 
-fn check_names(cases: &[Case], skipped: &[Skipped]) -> Vec<String> {
-    let mut failures = Vec::new();
+/// Checks that `tested` are all the files there are, that names are unique among them, that each case either runs
+/// once or has several runs, and that `skipped.yaml` names runs that there are, with reasons.
+///
+/// # Panics
+/// With all faults.
+pub fn check_files(tested: &[&str]) {
+    let skipped: Vec<Skipped> = load(&folder().join("skipped.yaml"));
+    let files = case_files();
+    let cases: Vec<Case> = files.iter().flat_map(load::<Vec<Case>>).collect();
+    let mut faults = faults(&cases, &skipped);
+    for file in files.iter().filter(|file| !tested.iter().any(|tested| file.ends_with(tested))) {
+        faults.push(format!("{} is not tested: add it to tests/it/cases.rs", file.display()));
+    }
+    assert!(faults.is_empty(), "\n{}\n", faults.join("\n"));
+}
+
+fn faults(cases: &[Case], skipped: &[Skipped]) -> Vec<String> {
+    let mut faults = Vec::new();
     let mut names = BTreeSet::new();
     for case in cases {
-        if !names.insert(case.name.as_str()) {
-            failures.push(format!("two cases are called {:?}", case.name));
+        if case.run.is_empty() == case.runs.is_empty() {
+            faults.push(format!("{:?} needs either run or runs", case.name));
+        }
+        for name in play::names(case) {
+            if let Some(name) = names.replace(name) {
+                faults.push(format!("two runs are called {name:?}"));
+            }
         }
     }
     for skip in skipped {
-        if !names.contains(skip.name.as_str()) {
-            failures.push(format!("skipped.yaml names {:?}, which is no case", skip.name));
+        if !names.contains(&skip.name) {
+            faults.push(format!("skipped.yaml names {:?}, which is no run", skip.name));
         }
         if skip.reason.trim().len() < 10 {
-            failures.push(format!("skipped.yaml gives no reason for {:?}", skip.name));
+            faults.push(format!("skipped.yaml gives no reason for {:?}", skip.name));
         }
     }
-    failures
+    faults
 }
 
 fn folder() -> PathBuf {

@@ -18,7 +18,9 @@ mod oidc;
 mod openbao;
 mod outcome;
 mod postern;
+mod relay;
 mod server;
+mod stub;
 
 pub use canary::Canary;
 pub use devstack::{DevStack, DevStackInfo};
@@ -26,6 +28,8 @@ pub use oidc::OidcProvider;
 pub use openbao::{OpenBao, TlsFiles};
 pub use outcome::Outcome;
 pub use postern::Postern;
+pub use relay::Relay;
+pub use stub::{Answer, Stub};
 
 use std::path::{Path, PathBuf};
 

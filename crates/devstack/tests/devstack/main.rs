@@ -7,6 +7,7 @@ mod client;
 mod faults;
 mod identity_provider;
 mod jwt_logins;
+mod keys_over_tls;
 mod secrets;
 mod start;
 mod tokens;

@@ -160,10 +160,8 @@ impl Loader<'_> {
             Content::List(items) => Value::List(items),
             Content::Map { entries, merges, .. } => {
                 let entries = merge::without_duplicates(entries, self.report);
-                let room = MAX_NODES.saturating_sub(self.size);
-                let merged = merge::merge(entries, &merges, room, self.report);
-                let (entries, added) = merged.ok_or_else(|| too_large(position))?;
-                self.size += added;
+                let (entries, added) = merge::merge(entries, &merges, self.report);
+                self.size = self.size.saturating_add(added);
                 Value::Map(entries)
             }
         };

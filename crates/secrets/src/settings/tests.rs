@@ -41,6 +41,16 @@ fn the_tutorials_vault_decodes_in_both_spellings() {
 }
 
 #[test]
+fn what_stands_around_a_reference_in_a_credential_is_not_shown() {
+    let settings =
+        entity(Kind::Hcv, json!({"token": "s3cr3t{vault://env/rest}", "mount": "kv-{vault://env/m}"}))
+            .unwrap();
+    assert!(!format!("{settings:?}").contains("s3cr3t"));
+    let shown: Vec<_> = settings.shown().into_iter().map(|(_, text)| text).collect();
+    assert_eq!(shown, ["kv-{vault://env/m}", "***{vault://env/rest}"]);
+}
+
+#[test]
 fn refuses_in_kongs_words() {
     let cases = [
         (Kind::Hcv, json!({"token": "t", "prot": "http"}), "prot: unknown field"),

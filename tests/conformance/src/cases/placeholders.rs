@@ -47,6 +47,8 @@ pub(super) fn idp_placeholders(
     jwks: &str,
     audience: &str,
 ) {
+    let domain = issuer.split_once("://").map_or(issuer, |(_, rest)| rest).trim_end_matches('/');
+    known.insert("IDP_DOMAIN", domain.to_owned());
     known.insert("IDP_ISSUER", issuer.to_owned());
     known.insert("TOKEN_ENDPOINT", token.to_owned());
     known.insert("JWKS_URL", jwks.to_owned());

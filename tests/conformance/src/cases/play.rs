@@ -1,45 +1,131 @@
 //! One case: start its servers, fill in the placeholders, run, compare.
 
+use std::collections::BTreeMap;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
 use super::{
-    format::{Case, Expect, Idp, ServerKind},
+    format::{Case, Expect, Idp, Run, ServerKind},
     placeholders::{Placeholders, fill, fill_all, idp_placeholders, vault_placeholders},
 };
 use crate::{DevStack, OidcProvider, OpenBao, Outcome, Postern, TlsFiles, ca::Ca};
 
-/// Plays a case.
-///
-/// # Errors
-/// What differed, or what in the case itself is wrong.
-pub(super) async fn play(case: &Case) -> Result<(), String> {
-    let mut known = Placeholders::new();
-    let mut postern = Postern::command();
-    known.insert("DIR", postern.directory().display().to_string());
+/// What became of one run, by the name that `skipped.yaml` may give.
+pub(super) type Verdict = (String, Result<(), String>);
 
-    // Held until the end of the run.
-    let devstack = start_devstack(case, &mut known).await;
-    let oidc = start_oidc(case, &mut known).await;
-    let (bao, ca_pem) = start_openbao(case, &mut known).await;
-    if let Some(ca_pem) = ca_pem {
-        postern = postern.file("ca.pem", &ca_pem);
-        known.insert("CA_FILE", postern.directory().join("ca.pem").display().to_string());
-        known.insert("CA_PEM", ca_pem);
+/// Plays a case on one of its servers: a verdict for each run.
+pub(super) async fn play(case: &Case, server: ServerKind) -> Vec<Verdict> {
+    let runs = runs(case, server);
+    let played = play_all(case, server, &runs).await;
+    match played {
+        Ok(verdicts) => verdicts,
+        // Nothing could be run; told once in full.
+        Err(why) => {
+            let reasons = std::iter::once(why).chain(std::iter::repeat("not run either".to_owned()));
+            runs.into_iter().zip(reasons).map(|((name, _), why)| (name, Err(why))).collect()
+        }
     }
-    prepare(case, &known, devstack.as_ref(), bao.as_ref()).await?;
-
-    for (name, value) in &case.given.env {
-        postern = postern.env(name, fill(value, &known)?);
-    }
-    for (name, content) in &case.given.files {
-        postern = postern.file(name, fill(content, &known)?);
-    }
-    let postern = postern.args(fill_all(&case.run, &known)?);
-    let outcome = postern.run().await;
-    drop((devstack, oidc, bao));
-    compare(&case.expect, &outcome, &known)
 }
 
-async fn start_devstack(case: &Case, known: &mut Placeholders) -> Option<DevStack> {
-    let wanted = case.given.server == ServerKind::Devstack || case.given.idp == Idp::Devstack;
+/// The names under which the runs of a case are known, in their order.
+pub(super) fn names(case: &Case) -> Vec<String> {
+    let all = case.given.server.all().iter();
+    all.flat_map(|server| runs(case, *server)).map(|(name, _)| name).collect()
+}
+
+fn runs(case: &Case, server: ServerKind) -> Vec<(String, Run)> {
+    let on = if case.given.server.all().len() > 1 { format!(" ({})", server.name()) } else { String::new() };
+    if case.runs.is_empty() {
+        let run = Run { run: case.run.clone(), expect: case.expect.clone(), ..Run::default() };
+        return vec![(format!("{}{on}", case.name), run)];
+    }
+    let named = case.runs.iter().map(|run| (format!("{}: {}{on}", case.name, run.name), run.clone()));
+    named.collect()
+}
+
+async fn play_all(case: &Case, server: ServerKind, runs: &[(String, Run)]) -> Result<Vec<Verdict>, String> {
+    let mut known = Placeholders::new();
+    // Held until the end of the last run.
+    let devstack = start_devstack(case, server, &mut known).await;
+    let _oidc = start_oidc(case, &mut known).await;
+    let (bao, ca_pem) = start_openbao(server, &mut known).await;
+    let vault = Vault { bao: bao.as_ref(), devstack: devstack.as_ref() };
+    let ca_pem = ca_pem.as_deref();
+
+    let stage = directory(ca_pem, [&case.given.files], &mut known)?;
+    prepare(&case.given.setup, &vault, &known).await?;
+    if case.given.sealed {
+        vault.seal().await?;
+    }
+    let mut verdicts = Vec::new();
+    for (name, run) in runs {
+        verdicts.push((name.clone(), play_run(case, run, &vault, ca_pem, known.clone()).await));
+    }
+    drop(stage);
+    Ok(verdicts)
+}
+
+async fn play_run(
+    case: &Case,
+    run: &Run,
+    vault: &Vault<'_>,
+    ca_pem: Option<&str>,
+    mut known: Placeholders,
+) -> Result<(), String> {
+    let mut postern = directory(ca_pem, [&case.given.files, &run.files], &mut known)?;
+    prepare(&run.setup, vault, &known).await?;
+    let mut environment = case.given.env.clone();
+    environment.extend(run.env.clone());
+    for (name, value) in environment.iter().filter(|(_, value)| !value.is_empty()) {
+        postern = postern.env(name, fill(value, &known)?);
+    }
+    let outcome = postern.args(fill_all(&run.run, &known)?).run().await;
+    compare(&run.expect, &outcome, &known)
+}
+
+/// A new working directory with these files in it, where `${DIR}` points from now on.
+fn directory<'a>(
+    ca_pem: Option<&str>,
+    files: impl IntoIterator<Item = &'a BTreeMap<String, String>>,
+    known: &mut Placeholders,
+) -> Result<Postern, String> {
+    let mut postern = Postern::command();
+    known.insert("DIR", postern.directory().display().to_string());
+    if let Some(ca_pem) = ca_pem {
+        postern = postern.file("ca.pem", ca_pem);
+        known.insert("CA_FILE", postern.directory().join("ca.pem").display().to_string());
+        known.insert("CA_PEM", ca_pem.to_owned());
+        known.insert("CA_BASE64", STANDARD.encode(ca_pem));
+    }
+    for (name, content) in files.into_iter().flatten() {
+        postern = postern.file(name, fill(content, known)?);
+    }
+    Ok(postern)
+}
+
+/// The vault of a case, ready for command lines.
+struct Vault<'a> {
+    bao: Option<&'a OpenBao>,
+    devstack: Option<&'a DevStack>,
+}
+
+impl Vault<'_> {
+    async fn cli(&self, line: &[String]) -> Result<Outcome, String> {
+        match (self.bao, self.devstack) {
+            (Some(bao), _) => Ok(bao.cli(line).await),
+            (None, Some(stack)) => Ok(stack.cli(line).await),
+            (None, None) => Err("a setup needs a server".into()),
+        }
+    }
+
+    async fn seal(&self) -> Result<(), String> {
+        let outcome = self.cli(&["operator".to_owned(), "seal".to_owned()]).await?;
+        if outcome.code == 0 { Ok(()) } else { Err(format!("sealing failed: {outcome}")) }
+    }
+}
+
+async fn start_devstack(case: &Case, server: ServerKind, known: &mut Placeholders) -> Option<DevStack> {
+    let wanted = server == ServerKind::Devstack || case.given.idp == Idp::Devstack;
     if !wanted {
         return None;
     }
@@ -65,8 +151,8 @@ async fn start_oidc(case: &Case, known: &mut Placeholders) -> Option<OidcProvide
     Some(idp)
 }
 
-async fn start_openbao(case: &Case, known: &mut Placeholders) -> (Option<OpenBao>, Option<String>) {
-    let (bao, ca_pem) = match case.given.server {
+async fn start_openbao(server: ServerKind, known: &mut Placeholders) -> (Option<OpenBao>, Option<String>) {
+    let (bao, ca_pem) = match server {
         ServerKind::OpenbaoDev => (OpenBao::dev().await, None),
         ServerKind::OpenbaoTls => {
             let ca = Ca::new("Conformance Root CA");
@@ -80,35 +166,15 @@ async fn start_openbao(case: &Case, known: &mut Placeholders) -> (Option<OpenBao
     (Some(bao), ca_pem)
 }
 
-async fn prepare(
-    case: &Case,
-    known: &Placeholders,
-    devstack: Option<&DevStack>,
-    bao: Option<&OpenBao>,
-) -> Result<(), String> {
-    for line in &case.given.setup {
+async fn prepare(setup: &[Vec<String>], vault: &Vault<'_>, known: &Placeholders) -> Result<(), String> {
+    for line in setup {
         let line = fill_all(line, known)?;
-        let outcome = match (bao, devstack) {
-            (Some(bao), _) => bao.cli(&line).await,
-            (None, Some(stack)) => stack.cli(&line).await,
-            (None, None) => return Err("a setup needs a server".into()),
-        };
+        let outcome = vault.cli(&line).await?;
         if outcome.code != 0 {
             return Err(format!("setup {line:?} failed: {outcome}"));
         }
     }
-    match (case.given.sealed, bao, devstack) {
-        (false, ..) => Ok(()),
-        (true, Some(bao), _) => {
-            bao.seal().await;
-            Ok(())
-        }
-        (true, None, Some(stack)) => {
-            stack.cli(&["operator", "seal"]).await.ok();
-            Ok(())
-        }
-        (true, None, None) => Err("`sealed` needs a server".into()),
-    }
+    Ok(())
 }
 
 fn compare(expect: &Expect, outcome: &Outcome, known: &Placeholders) -> Result<(), String> {

@@ -1,4 +1,8 @@
 //! The one test binary of the black-box tests: a module for each promise.
 
+mod cases;
+mod commands;
 mod devstack_vs_openbao;
+mod faq;
 mod real_parts;
+mod tutorial;

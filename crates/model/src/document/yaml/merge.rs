@@ -48,15 +48,10 @@ fn duplicate(entry: &Entry, first: u32) -> Violation {
     Violation::error("", Some(entry.key.position), message).with_hint("remove or rename one of them")
 }
 
-/// The entries with those of the merged mappings behind them, and how many values that added. `None` when it would
-/// be more than `room`.
-pub(super) fn merge(
-    mut entries: Vec<Entry>,
-    merges: &[Entry],
-    room: u64,
-    report: &mut Report,
-) -> Option<(Vec<Entry>, u64)> {
-    let Some((first, more)) = merges.split_first() else { return Some((entries, 0)) };
+/// The entries with those of the merged mappings behind them, and how many values that added. The aliases have been
+/// counted with all they hold, so that the work here is bounded by what is counted already.
+pub(super) fn merge(mut entries: Vec<Entry>, merges: &[Entry], report: &mut Report) -> (Vec<Entry>, u64) {
+    let Some((first, more)) = merges.split_first() else { return (entries, 0) };
     for entry in more {
         report.push(duplicate(entry, first.key.position.line));
     }
@@ -70,15 +65,11 @@ pub(super) fn merge(
             continue;
         };
         for entry in merged {
-            // Looking at an entry counts as much as adding it: both take time.
-            added = added.saturating_add(if seen.contains(&entry.key.text) { 1 } else { entry.value.size() });
-            if added > room {
-                return None;
-            }
             if seen.insert(entry.key.text.clone()) {
+                added = added.saturating_add(entry.value.size());
                 entries.push(entry.clone());
             }
         }
     }
-    Some((entries, added))
+    (entries, added)
 }

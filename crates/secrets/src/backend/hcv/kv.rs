@@ -72,7 +72,7 @@ async fn read_place(
     step.fact("status", reply.status);
     match reply.status {
         200 => place.object(&reply),
-        404 => Err(place.absent(&reply)),
+        404 => Err(place.absent(&reply, api.namespace())),
         _ => Err(refused(&reply, DOING, format!("reading {}", place.shown), |status, _| place.hint(status))),
     }
 }
@@ -136,7 +136,7 @@ impl Place {
     }
 
     /// Why a 404: the path, the version, or the wrong version of the engine.
-    fn absent(&self, reply: &Reply) -> VaultError {
+    fn absent(&self, reply: &Reply, namespace: Option<&str>) -> VaultError {
         let found = || {
             let envelope: Envelope<'_> = serde_json::from_slice(reply.body()).ok()?;
             serde_json::from_str::<Versioned<'_>>(envelope.data?.get()).ok()?.metadata
@@ -156,13 +156,17 @@ impl Place {
             "the mount is KV version 2: set kv: v2 in the vault's configuration".to_owned()
         } else {
             let (kv, other) = if self.v2 { ("v2", "v1") } else { ("v1", "v2") };
+            let option = namespace.map_or_else(String::new, |namespace| format!("-namespace={namespace} "));
             format!(
-                "`vault kv get {}` shows whether it exists; the vault is configured with kv: {kv}, is the mount {other}?",
+                "`vault kv get {option}{}` shows whether it exists; the vault is configured with kv: {kv}, is the mount \
+                 {other}?",
                 self.shown
             )
         };
+        // A namespace that is not there gets the same answer.
+        let within = namespace.map_or_else(String::new, |namespace| format!(" in namespace {namespace}"));
         VaultError::Absent {
-            message: Some(format!("{DOING}there is no secret at {}{version}", self.shown)),
+            message: Some(format!("{DOING}there is no secret at {}{within}{version}", self.shown)),
             hint: Some(hint),
         }
     }
@@ -184,7 +188,7 @@ impl Place {
     fn hint(&self, status: u16) -> Option<String> {
         match status {
             403 => Some(format!(
-                "the token's policies must allow it:\n\n    path \"{}\" {{\n      capabilities = [\"read\"]\n    }}\n",
+                "the token must be valid, and its policies must allow it:\n\n    path \"{}\" {{\n      capabilities = [\"read\"]\n    }}\n",
                 self.path
             )),
             400 => Some("see the vault's log".to_owned()),

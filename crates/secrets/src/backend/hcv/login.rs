@@ -205,12 +205,12 @@ fn login_hint(status: u16, body: &str, mount: &str, role: &str, jwt: &Secret) ->
         return format!(
             "there is no role {role:?} at auth/{mount}; `vault list auth/{mount}/role` shows those that exist"
         );
+    } else if ["expired", "not yet valid", "in the future"].iter().any(|words| body.contains(words)) {
+        "the token is not valid now: compare the clocks of the vault, the IdP and this machine".to_owned()
     } else if body.contains("aud") {
         format!("the role's bound_audiences must hold the token's audience: compare with {command}")
     } else if body.contains("sub") || body.contains("claim") {
         format!("the token must satisfy the role's bound_subject and bound_claims: compare with {command}")
-    } else if body.contains("expired") || body.contains("exp)") || body.contains("not yet valid") {
-        "the token is not valid now: compare the clocks of the vault, the IdP and this machine".to_owned()
     } else if body.contains("signature") || body.contains("verif") || body.contains("key") {
         format!(
             "the vault must trust the IdP's keys: compare jwks_url in `vault read auth/{mount}/config` with the IdP"
@@ -237,7 +237,10 @@ impl JwtSource {
                             hint: error.hint(),
                             transient: error.is_transient(),
                         })?;
-                    checked_jwt(token.token).map(|value| Fresh { value, life: Some(token.life) })
+                    if !is_jwt(&token.token) {
+                        return Err(opaque());
+                    }
+                    Ok(Fresh { value: token.token, life: Some(token.life) })
                 };
                 tokens.kept.get(|_| true, ask).await
             }
@@ -294,17 +297,19 @@ fn jwt_from_file(path: &std::path::Path) -> Result<Secret, VaultError> {
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let mut text = Zeroizing::new(String::with_capacity(8 * 1024));
     file.take(MAX_JWT).read_to_string(&mut text).map_err(unreadable)?;
-    checked_jwt(Secret::from(text.trim()))
+    let jwt = Secret::from(text.trim());
+    if is_jwt(&jwt) {
+        return Ok(jwt);
+    }
+    Err(VaultError::unusable(
+        format!("the text in jwt_file {} is not a JWT", path.display()),
+        "jwt_file names a file with one JWT: three parts of base64url with dots between them, and nothing else",
+    ))
 }
 
-/// Three parts of base64url: what a JWT is made of, and nothing that could mean anything to JSON or HTTP.
-fn checked_jwt(token: Secret) -> Result<Secret, VaultError> {
-    let is_part =
-        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
-    if token.expose().split('.').count() == 3 && token.expose().split('.').all(is_part) {
-        return Ok(token);
-    }
-    Err(VaultError::Idp {
+/// A token that only the IdP can make sense of.
+fn opaque() -> VaultError {
+    VaultError::Idp {
         message: "the access token is not a JWT".to_owned(),
         hint: Some(
             "ask for an audience (oauth2_audiences) for which the provider issues JWT access tokens; opaque tokens \
@@ -312,5 +317,12 @@ fn checked_jwt(token: Secret) -> Result<Secret, VaultError> {
                 .to_owned(),
         ),
         transient: false,
-    })
+    }
+}
+
+/// Three parts of base64url: what a JWT is made of, and nothing that could mean anything to JSON or HTTP.
+fn is_jwt(token: &Secret) -> bool {
+    let is_part =
+        |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    token.expose().split('.').count() == 3 && token.expose().split('.').all(is_part)
 }
