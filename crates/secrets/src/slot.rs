@@ -30,8 +30,11 @@ pub struct Derived<T> {
     slot: Arc<Slot>,
     name: &'static str,
     value: ArcSwapOption<T>,
-    make: Box<dyn Fn(&Secret) -> Result<T, String> + Send + Sync>,
+    make: Box<Make<T>>,
 }
+
+/// Makes something of a value, or says why that is not possible, without repeating the value.
+type Make<T> = dyn Fn(&Secret) -> Result<T, String> + Send + Sync;
 
 /// A value that does not satisfy one of its users. The reason never holds the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
