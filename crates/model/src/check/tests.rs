@@ -1,3 +1,5 @@
+//! Checks as a table: a document, and every line that is said of it.
+
 use super::*;
 use crate::document::read;
 use crate::document::tests::TUTORIAL;

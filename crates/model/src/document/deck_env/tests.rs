@@ -1,3 +1,5 @@
+//! Templates: what they become, what is refused, and that no value is quoted.
+
 use proptest::prelude::*;
 
 use super::*;
