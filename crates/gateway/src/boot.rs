@@ -14,7 +14,7 @@ use postern_secrets::backend::env::Env;
 use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
 use postern_secrets::trail::Trail;
-use postern_secrets::{FieldError, Kind, Secret, Template, UnknownKind};
+use postern_secrets::{FieldError, Kind, Secret, Template, UnknownKind, io_reason};
 
 use crate::cli::Options;
 use crate::report::{Failure, Refused};
@@ -153,7 +153,7 @@ fn read(file: &Path) -> Result<(String, Vec<u8>)> {
     let name = file.display().to_string();
     let failure = |error: std::io::Error| {
         Failure::new(
-            format!("cannot read {name}: {}", error.kind()),
+            format!("cannot read {name}: {}", io_reason(&error)),
             "it is the kong.yaml to use; is the path right?",
         )
     };

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use postern_secrets::field::Field;
 use postern_secrets::settings::nearest;
-use postern_secrets::{FieldError, Kind, Secret, Settings as VaultSettings};
+use postern_secrets::{FieldError, Kind, Secret, Settings as VaultSettings, io_reason};
 
 use crate::cli::Options;
 use crate::report::Failure;
@@ -122,11 +122,11 @@ impl Settings {
         let shown = file.display();
         let failure =
             |reason: String| Failure::new(format!("cannot read {shown}: {reason}"), "-c names a kong.conf");
-        let size = std::fs::metadata(file).map_err(|error| failure(error.kind().to_string()))?;
+        let size = std::fs::metadata(file).map_err(|error| failure(io_reason(&error)))?;
         if size.len() > MAX_BYTES {
             return Err(failure(format!("it is larger than {MAX_BYTES} bytes")));
         }
-        let bytes = std::fs::read(file).map_err(|error| failure(error.kind().to_string()))?;
+        let bytes = std::fs::read(file).map_err(|error| failure(io_reason(&error)))?;
         let text = String::from_utf8(bytes).map_err(|error| {
             failure(format!("it is not UTF-8 (at byte {})", error.utf8_error().valid_up_to()))
         })?;

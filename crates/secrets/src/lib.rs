@@ -42,6 +42,8 @@ pub mod field;
 #[cfg(feature = "backends")]
 pub mod guard;
 #[cfg(feature = "backends")]
+mod io_reason;
+#[cfg(feature = "backends")]
 mod kept;
 pub mod kind;
 #[cfg(feature = "backends")]
@@ -63,6 +65,8 @@ pub mod trail;
 #[cfg(feature = "backends")]
 pub mod vault;
 
+#[cfg(feature = "backends")]
+pub use io_reason::io_reason;
 pub use kind::{Kind, UnknownKind, reserved_prefixes};
 pub use reference::{OptionValue, Reference, ReferenceError, Version};
 pub use secret::Secret;

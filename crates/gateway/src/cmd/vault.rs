@@ -38,7 +38,8 @@ pub(super) async fn get(
 
 /// A reference as typed: whole, or without `{vault://` and `}`.
 pub(super) fn parse(typed: &str) -> Result<Reference> {
-    if Reference::is_reference(typed) {
+    // With a brace it is meant to be whole, and one that is not closed is told as such.
+    if typed.starts_with('{') {
         return Ok(Reference::parse(typed)?);
     }
     Ok(Reference::parse(&format!("{{vault://{typed}}}"))?)
@@ -129,6 +130,7 @@ mod tests {
             assert_eq!(parse(typed).unwrap().to_string(), "{vault://env/a/b?x=1#2}");
         }
         assert_eq!(parse("vault://env/x").unwrap().name(), "vault");
+        assert_eq!(parse("{vault://env/x").unwrap_err().to_string(), "not a reference [{vault://env/x]");
         assert_eq!(parse("env").unwrap_err().to_string(), "reference url is missing path [{vault://env}]");
     }
 }

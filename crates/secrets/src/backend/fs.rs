@@ -13,6 +13,7 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use zeroize::Zeroizing;
 
+use crate::io_reason::io_reason;
 use crate::secret::Secret;
 use crate::vault::{Read, Vault, VaultError};
 
@@ -53,7 +54,7 @@ impl Vault for Fs {
 fn read_file(prefix: &Path, resource: &str) -> Result<Secret, VaultError> {
     let directory = Dir::open_ambient_dir(prefix, ambient_authority()).map_err(|error| {
         unusable(
-            format!("cannot open the directory {}: {}", prefix.display(), kind(&error)),
+            format!("cannot open the directory {}: {}", prefix.display(), io_reason(&error)),
             "`prefix` names a directory that this process may read",
         )
     })?;
@@ -98,7 +99,7 @@ fn failure(error: &io::Error, prefix: &Path, resource: &str) -> VaultError {
             "the vault reads only below its directory; `..` and links must stay inside",
         ),
         _ => unusable(
-            format!("cannot read {resource:?} in {place}: {}", kind(error)),
+            format!("cannot read {resource:?} in {place}: {}", io_reason(error)),
             "this process must be allowed to read the file",
         ),
     }
@@ -106,11 +107,6 @@ fn failure(error: &io::Error, prefix: &Path, resource: &str) -> VaultError {
 
 fn unusable(message: impl Into<String>, hint: &str) -> VaultError {
     VaultError::unusable(message, hint)
-}
-
-/// The operating system's words, without the path, which is said already.
-fn kind(error: &io::Error) -> String {
-    error.kind().to_string()
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use thiserror::Error;
 
+use crate::io_reason::io_reason;
+
 /// A set of trusted certificates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Trust {
@@ -85,10 +87,8 @@ fn from_item(item: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
     {
         return from_pem(&pem, "the base64 text");
     }
-    let bytes = std::fs::read(item).map_err(|error| TrustError::Unreadable {
-        path: item.to_owned(),
-        reason: error.kind().to_string(),
-    })?;
+    let bytes = std::fs::read(item)
+        .map_err(|error| TrustError::Unreadable { path: item.to_owned(), reason: io_reason(&error) })?;
     from_pem(&bytes, item)
 }
 
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         let message = |item: &str| Trust::from_items([item]).unwrap_err().to_string();
-        assert_eq!(message("/nowhere/ca.pem"), "cannot read /nowhere/ca.pem: entity not found");
+        assert_eq!(message("/nowhere/ca.pem"), "cannot read /nowhere/ca.pem: no such file or directory");
         assert_eq!(message("-----BEGIN CERTIFICATE-----"), "the PEM text holds no PEM certificate");
         assert_eq!(message("/dev/null"), "/dev/null holds no PEM certificate");
     }

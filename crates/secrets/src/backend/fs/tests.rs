@@ -85,7 +85,7 @@ async fn what_is_no_secret_is_named() {
     assert_eq!(read(&prefix, "huge").await, Err("\"huge\" is larger than 1048576 bytes".into()));
     assert_eq!(
         read(Path::new("/nowhere"), "x").await,
-        Err("cannot open the directory /nowhere: entity not found".into())
+        Err("cannot open the directory /nowhere: no such file or directory".into())
     );
 }
 

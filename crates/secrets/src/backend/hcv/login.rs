@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::api::{Api, mount, refused};
 use super::claims;
 use super::token::{self, Token};
+use crate::io_reason::io_reason;
 use crate::kept::{Fresh, Kept};
 use crate::oauth2::{ClientAuthentication, ClientCredentials};
 use crate::secret::Secret;
@@ -290,7 +291,7 @@ fn jwt_from_file(path: &std::path::Path) -> Result<Secret, VaultError> {
 
     let unreadable = |error: std::io::Error| {
         VaultError::unusable(
-            format!("cannot read jwt_file {}: {}", path.display(), error.kind()),
+            format!("cannot read jwt_file {}: {}", path.display(), io_reason(&error)),
             "jwt_file names a file with one JWT that this process may read",
         )
     };
