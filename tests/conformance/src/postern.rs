@@ -24,6 +24,7 @@ pub struct Postern {
     /// Files that the test wrote, which are not the program's doing.
     given: BTreeMap<PathBuf, Vec<u8>>,
     limit: Duration,
+    memory: Option<u64>,
 }
 
 impl Postern {
@@ -38,6 +39,7 @@ impl Postern {
             arguments: Vec::new(),
             given: BTreeMap::new(),
             limit: Duration::from_secs(60),
+            memory: None,
         }
     }
 
@@ -96,6 +98,13 @@ impl Postern {
         self
     }
 
+    /// How much address space a run may take, in MiB. A program that wants more is ended by a signal.
+    #[must_use]
+    pub fn memory(mut self, mebibytes: u64) -> Self {
+        self.memory = Some(mebibytes);
+        self
+    }
+
     /// The working directory, for paths in arguments and configuration.
     pub fn directory(&self) -> &Path {
         self.directory.path()
@@ -106,12 +115,24 @@ impl Postern {
     /// # Panics
     /// When it does not end within the limit.
     pub async fn run(&self) -> Outcome {
-        let mut command = Self::bare_command(self.directory.path());
+        let mut command = match self.memory {
+            None => Self::bare_command(self.directory.path()),
+            Some(mebibytes) => Self::limited_command(self.directory.path(), mebibytes),
+        };
         command.envs(&self.environment).args(&self.arguments);
         let mut outcome = outcome::run(command, self.limit).await;
         outcome.files = read_tree(self.directory.path());
         outcome.files.retain(|path, content| self.given.get(path) != Some(content));
         outcome
+    }
+
+    /// The shell is the portable way to a limit without unsafe code; `exec` puts the binary in its place.
+    fn limited_command(directory: &Path, mebibytes: u64) -> Command {
+        let script = format!("ulimit -v {} && exec \"$0\" \"$@\"", mebibytes * 1024);
+        let mut command = Command::new("/bin/sh");
+        command.arg("-c").arg(script).arg(Self::binary());
+        command.env_clear().env("PATH", search_path()).env("HOME", directory).current_dir(directory);
+        command
     }
 
     /// The binary with a clean environment, for `DevStack` and for tests that hold on to the process.

@@ -20,4 +20,4 @@ macro_rules! files {
     };
 }
 
-files!(faq, kv, tutorial);
+files!(bad_input, faq, kv, references, tutorial);

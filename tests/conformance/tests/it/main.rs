@@ -1,5 +1,6 @@
 //! The one test binary of the black-box tests: a module for each promise.
 
+mod bad_input;
 mod cases;
 mod commands;
 mod devstack_vs_openbao;
