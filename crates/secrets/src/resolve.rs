@@ -5,10 +5,13 @@
 
 mod error;
 mod flight;
+mod sessions;
 
-use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 pub use error::ResolveError;
@@ -19,7 +22,7 @@ use crate::backend::hcv::Hcv;
 use crate::cache::Policy;
 use crate::client::Trust;
 use crate::field::{Exposure, Field};
-use crate::guard::{AT_ONCE, Guard, VaultStatus};
+use crate::guard::{Guard, VaultStatus};
 use crate::kind::Kind;
 use crate::reference::{Reference, Version};
 use crate::secret::Secret;
@@ -29,9 +32,8 @@ use crate::template::{Part, Template};
 use crate::trail::Trail;
 use crate::vault::{Read, Vault, VaultError};
 use flight::Flights;
+use sessions::{Session, Sessions};
 
-/// Settings that cannot be overridden by a reference, as a digest: what a session with a vault depends on.
-type SessionKey = [u8; 32];
 /// One fetch: settings, resource, version.
 type FetchKey = ([u8; 32], String, Option<Version>);
 
@@ -51,6 +53,16 @@ pub(crate) struct Target {
     pub(crate) group: GroupKey,
     pub(crate) policy: Policy,
     pub(crate) base64: bool,
+    /// What the value is kept under for when its vault cannot be reached; `None` where that cannot happen.
+    pub(crate) keep_as: Option<[u8; 32]>,
+}
+
+/// Where on this machine a reference may point.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Files {
+    pub(crate) prefix: PathBuf,
+    /// Relative to the prefix.
+    pub(crate) names: Vec<String>,
 }
 
 /// What one read gave.
@@ -67,31 +79,8 @@ pub struct Resolver {
     vaults: BTreeMap<String, Configured>,
     env: Arc<Env>,
     trust: Trust,
-    sessions: Mutex<HashMap<SessionKey, Session>>,
+    sessions: Sessions,
     flights: Flights<FetchKey, Result<Secret, VaultError>>,
-}
-
-/// A session, and its guard where it goes over a network.
-#[derive(Clone, Debug)]
-enum Session {
-    Local(Arc<dyn Vault>),
-    Guarded(Arc<Guard>),
-}
-
-impl Session {
-    fn vault(&self) -> Arc<dyn Vault> {
-        match self {
-            Self::Local(vault) => Arc::clone(vault),
-            Self::Guarded(guard) => Arc::clone(guard) as _,
-        }
-    }
-
-    fn guard(&self) -> Option<&Arc<Guard>> {
-        match self {
-            Self::Local(_) => None,
-            Self::Guarded(guard) => Some(guard),
-        }
-    }
 }
 
 /// A vault by the name that references use.
@@ -140,7 +129,7 @@ impl Resolver {
             vaults: BTreeMap::new(),
             env: Arc::new(env),
             trust,
-            sessions: Mutex::default(),
+            sessions: Sessions::default(),
             flights: Flights::default(),
         }
     }
@@ -182,16 +171,28 @@ impl Resolver {
         let (_, settings) = self.overlaid(reference)?;
         // What else such a vault may mean by resource and key depends on the key.
         let by_key = settings.kind() == Kind::Fs;
-        Ok(Target {
-            group: GroupKey {
-                settings: settings.fingerprint_of(|field| !field.is_policy()),
-                resource: reference.resource().to_owned(),
-                version: reference.version(),
-                key: reference.key().filter(|_| by_key).map(str::to_owned),
-            },
-            policy: Policy::of(&settings),
-            base64: settings.flag("base64_decode"),
-        })
+        let group = GroupKey {
+            settings: settings.fingerprint_of(|field| !field.is_policy()),
+            resource: reference.resource().to_owned(),
+            version: reference.version(),
+            key: reference.key().filter(|_| by_key).map(str::to_owned),
+        };
+        let base64 = settings.flag("base64_decode");
+        let keep_as = (settings.kind() == Kind::Hcv).then(|| group.keep_as(reference, base64));
+        Ok(Target { group, policy: Policy::of(&settings), base64, keep_as })
+    }
+
+    /// Where on this machine a reference may point; `None` where it points elsewhere.
+    pub(crate) async fn files(&self, reference: &Reference) -> Option<Files> {
+        let (_, settings) = self.overlaid(reference).ok()?;
+        if settings.kind() != Kind::Fs {
+            return None;
+        }
+        let (vault, settings) = self.vault_for(reference, &Trail::off(), &mut Vec::new()).await.ok()?;
+        let resource = reference.resource();
+        let other = reference.key().and_then(|key| vault.alternative(resource, key));
+        let names = [Some(resource.to_owned()), other].into_iter().flatten().collect();
+        Some(Files { prefix: settings.text("prefix")?.expose().into(), names })
     }
 
     async fn resolve_within(
@@ -263,6 +264,7 @@ impl Resolver {
             return Err(ResolveError::Cycle { names: names.clone() });
         }
         names.push(name.to_owned());
+        let written = session_key(&settings);
         let pending: Vec<_> = settings.pending().map(|(field, template)| (field, template.clone())).collect();
         for (field, template) in pending {
             let in_field = |error: ResolveError| ResolveError::Field {
@@ -278,7 +280,7 @@ impl Resolver {
                 settings.filled(field, &text).map_err(|error| ResolveError::settings(name, vec![error]))?;
         }
         names.pop();
-        let vault = self.session(&settings).map_err(|error| ResolveError::settings(name, vec![error]))?;
+        let vault = self.session(written, &settings).map_err(|error| ResolveError::settings(name, vec![error]))?;
         Ok((vault, settings))
     }
 
@@ -329,61 +331,57 @@ impl Resolver {
     }
 
     /// The session that these settings need, shared with all that need the same.
-    fn session(&self, settings: &Settings) -> Result<Arc<dyn Vault>, FieldError> {
-        let key = settings.fingerprint_of(|field| field.exposure != Exposure::Open);
-        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(session) = sessions.get(&key) {
-            return Ok(session.vault());
-        }
-        let session = match settings.kind() {
-            Kind::Env => Session::Local(Arc::clone(&self.env) as _),
+    fn session(&self, written: [u8; 32], settings: &Settings) -> Result<Arc<dyn Vault>, FieldError> {
+        self.sessions.of(written, session_key(settings), |at_once| match settings.kind() {
+            Kind::Env => Ok(Session::Local(Arc::clone(&self.env) as _)),
             Kind::Fs => {
                 let prefix = settings.text("prefix");
                 let prefix = prefix.ok_or_else(|| FieldError::new("prefix", "required field missing"))?;
-                Session::Local(Arc::new(Fs::new(prefix.expose())))
+                Ok(Session::Local(Arc::new(Fs::new(prefix.expose()))))
             }
             Kind::Hcv => {
                 let vault = Arc::new(Hcv::new(settings, &self.trust)?);
-                Session::Guarded(Arc::new(Guard::new(vault, AT_ONCE)))
+                Ok(Session::Guarded(Arc::new(Guard::new(vault, at_once))))
             }
-        };
-        let vault = session.vault();
-        sessions.insert(key, session);
-        Ok(vault)
+        })
+    }
+
+    /// How many requests to one vault may be under way; for vaults that were not asked yet.
+    pub(crate) fn set_at_once(&mut self, at_once: usize) {
+        self.sessions.at_once = at_once.max(1);
     }
 
     /// Goes on with the sessions of an older configuration, where they are the same: no new login for an old vault.
     pub(crate) fn take_sessions_from(&mut self, older: &Self) {
-        let sessions = older.sessions.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // What a session trusts is not among its settings; the environment is another snapshot.
         if self.trust == older.trust {
-            let guarded = sessions.into_iter().filter(|(_, session)| session.guard().is_some());
-            self.sessions = Mutex::new(guarded.collect());
+            let settings = self.vaults.values().filter_map(|configured| configured.settings.as_ref().ok());
+            let wanted: HashSet<_> = settings.map(session_key).collect();
+            self.sessions.take_from(&older.sessions, &wanted);
         }
+    }
+
+    /// Whether equal settings mean the same here and there.
+    pub(crate) fn has_surroundings_of(&self, other: &Self) -> bool {
+        self.trust == other.trust && self.env == other.env
     }
 
     /// Every session that goes over a network.
     pub(crate) fn sessions_status(&self) -> Vec<VaultStatus> {
-        self.guards().iter().map(|guard| guard.vault_status()).collect()
+        self.sessions.guards().iter().map(|guard| guard.vault_status()).collect()
     }
 
     /// When the first session wants its token renewed.
     pub(crate) fn maintenance_due(&self) -> Option<Instant> {
-        self.guards().iter().filter_map(|guard| guard.maintenance_due()).min()
+        self.sessions.guards().iter().filter_map(|guard| guard.maintenance_due()).min()
     }
 
-    /// Renews what is due.
+    /// Renews what is due. One vault that hangs does not keep the others waiting.
     pub(crate) async fn maintain(&self) {
-        for guard in self.guards() {
-            if guard.maintenance_due().is_some_and(|due| due <= Instant::now()) {
-                guard.maintain().await;
-            }
-        }
-    }
-
-    fn guards(&self) -> Vec<Arc<Guard>> {
-        let sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        sessions.values().filter_map(|session| session.guard().cloned()).collect()
+        let now = Instant::now();
+        let mut guards = self.sessions.guards();
+        guards.retain(|guard| guard.maintenance_due().is_some_and(|due| due <= now));
+        futures_util::future::join_all(guards.iter().map(|guard| guard.maintain())).await;
     }
 
     /// One fetch, shared by all who want the same at the same time.
@@ -401,6 +399,35 @@ impl Resolver {
             vault.read(&Read { settings: &settings, resource: &resource, version, trail: &trail }).await
         };
         self.flights.join(key, fetch).await
+    }
+}
+
+/// What a session with a vault depends on.
+fn session_key(settings: &Settings) -> [u8; 32] {
+    settings.fingerprint_of(|field| field.exposure != Exposure::Open)
+}
+
+impl GroupKey {
+    /// The digest under which a value is kept: of everything that it depends on, so that another configuration does
+    /// not find it.
+    fn keep_as(&self, reference: &Reference, base64: bool) -> [u8; 32] {
+        let mut digest = Sha256::new_with_prefix("postern: a value is kept under\n");
+        let version = self.version.map(|version| version.to_string()).unwrap_or_default();
+        let texts = [
+            reference.to_string(),
+            self.resource.clone(),
+            version,
+            // Absent and empty differ.
+            reference.key().map(|key| format!("/{key}")).unwrap_or_default(),
+        ];
+        digest.update(self.settings);
+        digest.update([u8::from(base64)]);
+        for text in texts {
+            // Lengths keep two lists of texts from looking like one.
+            digest.update((text.len() as u64).to_le_bytes());
+            digest.update(text);
+        }
+        digest.finalize().into()
     }
 }
 

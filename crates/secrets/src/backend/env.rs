@@ -11,7 +11,7 @@ use crate::settings::nearest;
 use crate::vault::{Read, Vault, VaultError};
 
 /// A snapshot of environment variables.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Env(BTreeMap<String, Secret>);
 
 impl Env {

@@ -1,0 +1,161 @@
+//! Sessions with vaults: one for all whose settings agree in what a reference cannot override.
+//!
+//! Owns: which sessions there are, and that each is given up when no configured vault needs it any longer: a token
+//! whose vault is gone, or whose credentials were replaced, is not kept alive. Must not know: how settings are filled
+//! in, or what is read.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::guard::{AT_ONCE, Guard};
+use crate::settings::FieldError;
+use crate::vault::Vault;
+
+/// Settings that cannot be overridden by a reference, as a digest.
+pub(super) type SessionKey = [u8; 32];
+
+/// All sessions.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// How many requests each may have under way.
+    pub(super) at_once: usize,
+    known: Mutex<Known>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    /// By the settings with everything filled in, so that vaults share that are written differently.
+    sessions: HashMap<SessionKey, Session>,
+    /// From the settings as written to those filled in last: a vault needs one session at a time.
+    uses: HashMap<SessionKey, SessionKey>,
+}
+
+/// A session, and its guard where it goes over a network.
+#[derive(Clone, Debug)]
+pub(super) enum Session {
+    Local(Arc<dyn Vault>),
+    Guarded(Arc<Guard>),
+}
+
+impl Session {
+    fn vault(&self) -> Arc<dyn Vault> {
+        match self {
+            Self::Local(vault) => Arc::clone(vault),
+            Self::Guarded(guard) => Arc::clone(guard) as _,
+        }
+    }
+
+    fn guard(&self) -> Option<&Arc<Guard>> {
+        match self {
+            Self::Local(_) => None,
+            Self::Guarded(guard) => Some(guard),
+        }
+    }
+}
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self { at_once: AT_ONCE, known: Mutex::default() }
+    }
+}
+
+impl Sessions {
+    /// The session for settings that are `written` so and filled in to `filled`.
+    pub(super) fn of(
+        &self,
+        written: SessionKey,
+        filled: SessionKey,
+        make: impl FnOnce(usize) -> Result<Session, FieldError>,
+    ) -> Result<Arc<dyn Vault>, FieldError> {
+        let mut known = self.known();
+        let vault = match known.sessions.get(&filled) {
+            Some(session) => session.vault(),
+            None => {
+                let session = make(self.at_once)?;
+                let vault = session.vault();
+                known.sessions.insert(filled, session);
+                vault
+            }
+        };
+        if known.uses.insert(written, filled).is_some_and(|before| before != filled) {
+            known.give_up_unused();
+        }
+        Ok(vault)
+    }
+
+    /// Goes on with the sessions over networks of an older configuration, for the settings that are still `wanted`:
+    /// no new login for an old vault.
+    pub(super) fn take_from(&mut self, older: &Self, wanted: &HashSet<SessionKey>) {
+        let mut known = older.known().clone();
+        known.sessions.retain(|_, session| session.guard().is_some());
+        known.uses.retain(|written, filled| wanted.contains(written) && known.sessions.contains_key(filled));
+        known.give_up_unused();
+        self.known = Mutex::new(known);
+    }
+
+    /// The guards of those that go over a network.
+    pub(super) fn guards(&self) -> Vec<Arc<Guard>> {
+        self.known().sessions.values().filter_map(|session| session.guard().cloned()).collect()
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn give_up_unused(&mut self) {
+        let used: HashSet<SessionKey> = self.uses.values().copied().collect();
+        self.sessions.retain(|filled, _| used.contains(filled));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::env::Env;
+
+    const fn key(byte: u8) -> SessionKey {
+        [byte; 32]
+    }
+
+    fn guarded(at_once: usize) -> Result<Session, FieldError> {
+        Ok(Session::Guarded(Arc::new(Guard::new(Arc::new(Env::default()), at_once))))
+    }
+
+    fn made_already(_: usize) -> Result<Session, FieldError> {
+        panic!("there is one")
+    }
+
+    #[test]
+    fn the_same_settings_share_however_they_are_written() {
+        let sessions = Sessions::default();
+        sessions.of(key(1), key(9), guarded).unwrap();
+        sessions.of(key(2), key(9), made_already).unwrap();
+        assert_eq!(sessions.guards().len(), 1);
+    }
+
+    #[test]
+    fn a_vault_whose_credentials_were_replaced_gives_up_its_old_session() {
+        let sessions = Sessions::default();
+        for filled in 10..200 {
+            sessions.of(key(1), key(filled), guarded).unwrap();
+        }
+        assert_eq!(sessions.guards().len(), 1);
+        sessions.of(key(2), key(199), made_already).unwrap();
+        sessions.of(key(1), key(10), guarded).unwrap();
+        assert_eq!(sessions.guards().len(), 2, "the other vault still needs it");
+    }
+
+    #[test]
+    fn another_configuration_goes_on_with_what_it_wants() {
+        let older = Sessions::default();
+        older.of(key(1), key(11), guarded).unwrap();
+        older.of(key(2), key(12), guarded).unwrap();
+        older.of(key(3), key(13), |_| Ok(Session::Local(Arc::new(Env::default())))).unwrap();
+        let mut newer = Sessions::default();
+        newer.take_from(&older, &[key(1), key(3)].into());
+        assert_eq!(newer.guards().len(), 1);
+        newer.of(key(1), key(11), made_already).unwrap();
+    }
+}
