@@ -58,6 +58,8 @@ pub mod settings;
 #[cfg(feature = "backends")]
 pub mod slot;
 #[cfg(feature = "backends")]
+pub mod snapshot;
+#[cfg(feature = "backends")]
 mod subkey;
 pub mod template;
 #[cfg(feature = "backends")]

@@ -280,7 +280,8 @@ impl Resolver {
                 settings.filled(field, &text).map_err(|error| ResolveError::settings(name, vec![error]))?;
         }
         names.pop();
-        let vault = self.session(written, &settings).map_err(|error| ResolveError::settings(name, vec![error]))?;
+        let vault =
+            self.session(written, &settings).map_err(|error| ResolveError::settings(name, vec![error]))?;
         Ok((vault, settings))
     }
 

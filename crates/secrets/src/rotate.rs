@@ -5,32 +5,56 @@
 //! It takes no input but "look again", so it cannot miss any, and looking once too often does nothing.
 
 mod auth;
+mod save;
 mod state;
 mod status;
+mod task;
 #[cfg(test)]
 mod tests;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::Instant;
 
+use crate::backend::fs::watch::Watch;
+use crate::guard::AT_ONCE;
 use crate::reference::Reference;
-use crate::resolve::{Fetched, ResolveError, Resolver};
+use crate::resolve::Resolver;
 use crate::slot::Slot;
+use crate::snapshot::LastKnownGood;
 use crate::template::Template;
-use crate::trail::Trail;
-use state::{Job, State};
+use save::Saving;
+use state::State;
 
 pub use auth::{Attempt, AuthFailure};
-pub use status::{ReferenceState, ReferenceStatus, Status};
+pub use status::{LastError, LastKnownGoodStatus, ReferenceState, ReferenceStatus, Status};
 
 /// Keeps slots. Clones are handles to the same one; the task ends when the last is dropped.
 #[derive(Clone, Debug)]
 pub struct Engine {
     shared: Arc<Shared>,
+    at_once: usize,
     _task: Arc<Task>,
+}
+
+/// How an engine works.
+#[derive(Debug)]
+pub struct EngineOptions {
+    /// Values kept from an earlier run, which serve while their vault cannot be reached, and where to keep them. Off
+    /// unless given.
+    pub last_known_good: Option<LastKnownGood>,
+    /// How many requests to one vault may be under way; 8 unless told otherwise.
+    pub at_once: usize,
+    /// Whether files that vaults of kind `fs` read are watched, so that a change takes effect within about a second.
+    /// They are, unless told otherwise.
+    pub watch_files: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self { last_known_good: None, at_once: AT_ONCE, watch_files: true }
+    }
 }
 
 /// What to fetch now, due or not.
@@ -47,7 +71,10 @@ pub enum Nudge {
 #[derive(Debug)]
 struct Shared {
     state: Mutex<State>,
+    /// The texts of slots that were let go. They may be dropped while the state is locked, so their end is only noted.
+    dropped: Mutex<Vec<Arc<Template>>>,
     look: Notify,
+    saving: Option<Saving>,
 }
 
 /// Ends the reconciler's task when the last handle is dropped.
@@ -60,52 +87,79 @@ impl Drop for Task {
     }
 }
 
-/// One finished fetch.
-struct Done {
-    job: Job,
-    started: Instant,
-    outcome: Result<Fetched, ResolveError>,
-}
-
 impl Engine {
     /// Starts the reconciler on the current runtime.
     pub fn start(resolver: Resolver) -> Self {
+        Self::start_with(resolver, EngineOptions::default())
+    }
+
+    /// Starts the reconciler on the current runtime, as told.
+    pub fn start_with(mut resolver: Resolver, options: EngineOptions) -> Self {
+        resolver.set_at_once(options.at_once);
+        let mut state = State::new(Arc::new(resolver));
+        let saving = options.last_known_good.map(|LastKnownGood { store, clock, entries, problem }| {
+            state.keep(clock, entries, Instant::now());
+            Saving::new(store, problem)
+        });
         let shared =
-            Arc::new(Shared { state: Mutex::new(State::new(Arc::new(resolver))), look: Notify::new() });
-        let task = tokio::spawn(reconcile(Arc::clone(&shared)));
-        Self { shared, _task: Arc::new(Task(task.abort_handle())) }
+            Shared { state: Mutex::new(state), dropped: Mutex::default(), look: Notify::new(), saving };
+        let shared = Arc::new(shared);
+        let (changed, changes) = mpsc::unbounded_channel();
+        let watch = options.watch_files.then(|| Arc::new(Watch::new(changed)));
+        let task = tokio::spawn(task::reconcile(Arc::clone(&shared), watch, changes));
+        Self { shared, at_once: options.at_once, _task: Arc::new(Task(task.abort_handle())) }
     }
 
     /// The slot of a text, kept for as long as somebody holds it. It may have no value yet: see [`Engine::settled`].
     pub fn slot(&self, template: &Template) -> Arc<Slot> {
-        let shared = Arc::downgrade(&self.shared);
-        // The slot may be dropped while the state is locked, so its end is only noted.
-        let dropped = move || {
-            if let Some(shared) = shared.upgrade() {
-                shared.look.notify_one();
-            }
-        };
-        let slot = self.state().slot(template, Instant::now(), dropped);
+        let slot = self.slot_in(&mut self.shared.state(), template);
         self.shared.look.notify_one();
         slot
     }
 
+    /// The slots of many texts. Those who share a secret also share its first read, which one after the other they
+    /// might not.
+    pub fn slots<'a>(&self, templates: impl IntoIterator<Item = &'a Template>) -> Vec<Arc<Slot>> {
+        let mut state = self.shared.state();
+        let slots = templates.into_iter().map(|template| self.slot_in(&mut state, template)).collect();
+        drop(state);
+        self.shared.look.notify_one();
+        slots
+    }
+
+    fn slot_in(&self, state: &mut State, template: &Template) -> Arc<Slot> {
+        let shared = Arc::downgrade(&self.shared);
+        let dropped = move |template: &Arc<Template>| {
+            if let Some(shared) = shared.upgrade() {
+                shared.dropped().push(Arc::clone(template));
+                shared.look.notify_one();
+            }
+        };
+        state.slot(template, Instant::now(), dropped)
+    }
+
     /// Waits until everything behind these slots has been tried once.
     pub async fn settled(&self, slots: &[Arc<Slot>]) {
-        let waits = self.state().wait_for_first(slots);
-        wait(waits).await;
+        loop {
+            let waits = self.shared.state().wait_for_first(slots);
+            if waits.is_empty() {
+                return;
+            }
+            // Then look again: what a reference means may have changed meanwhile.
+            wait(waits).await;
+        }
     }
 
     /// Has something fetched at once, and returns at once.
     pub fn nudge(&self, what: &Nudge) {
-        self.state().nudge(what, Instant::now());
+        self.shared.state().nudge(what, Instant::now());
         self.shared.look.notify_one();
     }
 
     /// Has something fetched at once, and waits for the outcome, which is in the status and in the slots.
     pub async fn refresh(&self, what: &Nudge) {
         let waits = {
-            let mut state = self.state();
+            let mut state = self.shared.state();
             state.nudge(what, Instant::now());
             state.wait_for_next(what)
         };
@@ -115,19 +169,28 @@ impl Engine {
 
     /// Takes over another configuration of vaults. What changes by it is fetched anew; until that is done the old
     /// values serve.
-    pub fn reconfigure(&self, resolver: Resolver) {
-        self.state().reconfigure(resolver, Instant::now());
+    pub fn reconfigure(&self, mut resolver: Resolver) {
+        resolver.set_at_once(self.at_once);
+        self.shared.state().reconfigure(resolver, Instant::now());
         self.shared.look.notify_one();
+    }
+
+    /// Writes the last known good values now, if they are kept and something has changed. For the end of a program:
+    /// meanwhile they are written by themselves, a second after a change.
+    pub async fn flush(&self) {
+        save::save(&self.shared).await;
     }
 
     /// What is known of every reference and every vault; never a value.
     pub fn status(&self) -> Status {
-        let (references, resolver) = self.state().references(Instant::now());
-        Status { references, vaults: resolver.sessions_status() }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state()
+        let now = Instant::now();
+        let (references, resolver, serving) = {
+            let state = self.shared.state();
+            let (references, resolver) = state.references(now);
+            (references, resolver, state.served_from_kept())
+        };
+        let last_known_good = self.shared.saving.as_ref().map(|saving| saving.status(serving, now));
+        Status { references, vaults: resolver.sessions_status(), last_known_good }
     }
 }
 
@@ -135,59 +198,15 @@ impl Shared {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn dropped(&self) -> MutexGuard<'_, Vec<Arc<Template>>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 async fn wait(waits: Vec<oneshot::Receiver<()>>) {
     for wait in waits {
         // An error means that the secret is not wanted any longer.
         let _ = wait.await;
-    }
-}
-
-/// The task: look, fetch, apply, sleep.
-async fn reconcile(shared: Arc<Shared>) {
-    let mut fetches: JoinSet<Done> = JoinSet::new();
-    let mut maintenance: JoinSet<()> = JoinSet::new();
-    loop {
-        let (jobs, resolver, mut wake) = {
-            let mut state = shared.state();
-            let jobs = state.due(Instant::now());
-            (jobs, state.resolver(), state.next_wake())
-        };
-        for job in jobs {
-            let resolver = Arc::clone(&resolver);
-            fetches.spawn(async move {
-                let started = Instant::now();
-                let outcome = resolver.fetch(&job.reference, &Trail::off()).await;
-                Done { job, started, outcome }
-            });
-        }
-        if maintenance.is_empty() {
-            match resolver.maintenance_due() {
-                Some(at) if at <= Instant::now() => {
-                    let resolver = Arc::clone(&resolver);
-                    maintenance.spawn(async move { resolver.maintain().await });
-                }
-                Some(at) => wake = Some(wake.map_or(at, |wake| wake.min(at))),
-                None => {}
-            }
-        }
-        tokio::select! {
-            Some(done) = fetches.join_next(), if !fetches.is_empty() => apply(&shared, done),
-            Some(_) = maintenance.join_next(), if !maintenance.is_empty() => {}
-            () = shared.look.notified() => {}
-            () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
-        }
-        while let Some(done) = fetches.try_join_next() {
-            apply(&shared, done);
-        }
-    }
-}
-
-fn apply(shared: &Shared, done: Result<Done, tokio::task::JoinError>) {
-    // A fetch that panicked is a bug of ours; its group stays in flight, and the process says so.
-    match done {
-        Ok(Done { job, started, outcome }) => shared.state().apply(&job, started, Instant::now(), outcome),
-        Err(error) => tracing::error!(%error, "a fetch did not end"),
     }
 }

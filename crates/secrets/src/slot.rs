@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::fmt::{self, Debug, Formatter};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -16,13 +17,13 @@ use crate::template::Template;
 
 /// The value of a text that holds references. Shared by all fields with the same text.
 pub struct Slot {
-    template: Template,
+    template: Arc<Template>,
     value: ArcSwapOption<Zeroizing<String>>,
     /// Grows with every change, so that a user can tell whether it saw the newest value.
     generation: AtomicU64,
     consumers: Mutex<Vec<Weak<dyn Consumer>>>,
     /// Told when the last user lets go.
-    dropped: Box<dyn Fn() + Send + Sync>,
+    dropped: Box<dyn Fn(&Arc<Template>) + Send + Sync>,
 }
 
 /// What is derived from a slot's value, made again at every change: a parsed certificate, a key, a pool.
@@ -54,7 +55,10 @@ trait Consumer: Send + Sync {
 }
 
 impl Slot {
-    pub(crate) fn new(template: Template, dropped: impl Fn() + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(
+        template: Arc<Template>,
+        dropped: impl Fn(&Arc<Template>) + Send + Sync + 'static,
+    ) -> Self {
         Self {
             template,
             value: ArcSwapOption::empty(),
@@ -86,7 +90,8 @@ impl Slot {
     }
 
     /// Registers something that is made from the value, now and at every change. A value from which it cannot be made
-    /// is a fault of the slot, and the old one serves on.
+    /// is a fault of the slot, and the old one serves on; so is one on which `make` panics. `make` is called while
+    /// values change: it must not call the engine, and must not take long.
     pub fn derive<T: Send + Sync + 'static>(
         self: &Arc<Self>,
         name: &'static str,
@@ -146,7 +151,7 @@ fn living(consumers: &mut Vec<Weak<dyn Consumer>>) -> Vec<Arc<dyn Consumer>> {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        (self.dropped)();
+        (self.dropped)(&self.template);
     }
 }
 
@@ -170,7 +175,10 @@ impl<T> Derived<T> {
 
 impl<T: Send + Sync + 'static> Consumer for Derived<T> {
     fn prepare(&self, value: &Secret) -> Result<Box<dyn Any + Send>, Invalid> {
-        let made = (self.make)(value).map_err(|reason| Invalid { user: self.name, reason })?;
+        // What is broken after a panic is the user's own; the reconciler must go on for all others.
+        let made = catch_unwind(AssertUnwindSafe(|| (self.make)(value)));
+        let made = made.unwrap_or_else(|_| Err("its check failed to run to its end".to_owned()));
+        let made = made.map_err(|reason| Invalid { user: self.name, reason })?;
         Ok(Box::new(Arc::new(made)))
     }
 
@@ -200,7 +208,7 @@ mod tests {
     use super::*;
 
     fn slot() -> Arc<Slot> {
-        Arc::new(Slot::new(Template::parse("{vault://env/a}").unwrap(), || {}))
+        Arc::new(Slot::new(Arc::new(Template::parse("{vault://env/a}").unwrap()), |_| {}))
     }
 
     fn number(value: &Secret) -> Result<u32, String> {
@@ -247,6 +255,23 @@ mod tests {
         assert!(slot.derive("an empty text", |_| Err::<(), _>("not empty".into())).is_err());
         // The refused user is gone, and does not stand in the way of the next value.
         assert_eq!(slot.set(&Secret::from("8")), Ok(true));
+    }
+
+    #[test]
+    fn a_user_that_panics_refuses() {
+        let slot = slot();
+        let picky = slot.derive("text without x", |value| {
+            assert!(!value.expose().contains('x'), "not shown");
+            Ok(value.expose().len())
+        });
+        slot.set(&Secret::from("abc")).unwrap();
+        let refused = slot.set(&Secret::from("xyz")).unwrap_err();
+        assert_eq!(
+            refused.to_string(),
+            "the value cannot be used as text without x: its check failed to run to its end"
+        );
+        assert_eq!((slot.load().unwrap().expose(), *picky.unwrap().load().unwrap()), ("abc", 3));
+        assert_eq!(slot.set(&Secret::from("de")), Ok(true));
     }
 
     #[test]

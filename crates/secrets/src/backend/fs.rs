@@ -5,6 +5,8 @@
 //! refused, by the kernel where it can (openat2), without a gap between check and use. Links that stay inside
 //! work, so a Kubernetes volume, which swaps one, rotates as it should.
 
+pub(crate) mod watch;
+
 use std::io::{self, ErrorKind, Read as _};
 use std::path::{Path, PathBuf};
 

@@ -172,7 +172,10 @@ async fn the_trail_tells_the_steps_and_no_secret() {
 async fn sessions_are_shared_by_what_a_reference_cannot_override() {
     let config = |token: &str, mount: &str| settings(Kind::Hcv, json!({"token": token, "mount": mount}));
     let resolver = resolver();
-    let session = |token: &str, mount: &str| resolver.session(&config(token, mount).unwrap()).unwrap();
+    let session = |token: &str, mount: &str| {
+        let settings = config(token, mount).unwrap();
+        resolver.session(session_key(&settings), &settings).unwrap()
+    };
     assert!(Arc::ptr_eq(&session("a", "x"), &session("a", "y")));
     assert!(!Arc::ptr_eq(&session("a", "x"), &session("b", "x")));
 }

@@ -1,9 +1,18 @@
 //! What is kept for every reference, and what each outcome changes. Pure: times and outcomes go in, jobs come out.
 //!
-//! Owns: groups (references whose values come from one read), cells (one reference each), and when what is due. Must
-//! not know: tasks, sleeping, networks; [`super`] does those.
+//! Owns: [`group`]s (references whose values come from one read), [`cell`]s (one reference each), the index of when to
+//! look at which group, and which slot shows what. Must not know: tasks, sleeping, networks; [`super`] does those.
 
-use std::collections::{BTreeSet, HashMap};
+mod cell;
+mod group;
+mod keep;
+#[cfg(test)]
+mod model;
+mod outcome;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -11,70 +20,49 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Nudge;
-use super::status::{LastError, ReferenceState, ReferenceStatus};
-use crate::cache::{self, Failure, Policy};
+use super::status::{LastError, ReferenceStatus};
 use crate::reference::Reference;
-use crate::resolve::{Fetched, GroupKey, ResolveError, Resolver};
+use crate::resolve::{GroupKey, ResolveError, Resolver};
 use crate::secret::Secret;
 use crate::slot::Slot;
+use crate::snapshot::Digest;
 use crate::template::{Part, Template};
-use crate::trail::Trail;
+use cell::{Asked, Cell};
+use group::Group;
+use keep::Keeping;
 
-/// Names a group. Random, so that nodes that start together do not read in the same order.
-type GroupId = u64;
+pub(super) use group::GroupId;
 
 /// Everything that the reconciler knows.
 #[derive(Debug)]
 pub(super) struct State {
     resolver: Arc<Resolver>,
-    slots: HashMap<Template, Weak<Slot>>,
-    cells: HashMap<Reference, Cell>,
+    slots: HashMap<Arc<Template>, Held>,
+    cells: HashMap<Arc<Reference>, Cell>,
     groups: HashMap<GroupId, Group>,
-    ids: HashMap<GroupKey, GroupId>,
+    ids: HashMap<Arc<GroupKey>, GroupId>,
     /// When to look at which group, soonest first.
     wakes: BTreeSet<(Instant, GroupId)>,
+    /// Groups that are no more, until somebody asks for them.
+    gone: Vec<GroupId>,
+    keeping: Option<Keeping>,
 }
 
 /// One fetch to be made.
 #[derive(Clone, Debug)]
 pub(super) struct Job {
-    group: GroupId,
+    pub(super) group: GroupId,
+    fetch: u64,
     /// Any reference of the group: they differ only in what they pick.
-    pub(super) reference: Reference,
+    pub(super) reference: Arc<Reference>,
 }
 
-/// One reference.
-#[derive(Debug, Default)]
-struct Cell {
-    /// `None` where it cannot be asked for: there is no such vault, or it is misconfigured.
-    asked: Option<Asked>,
-    slots: Vec<Weak<Slot>>,
-    value: Option<Secret>,
-    read: Option<Instant>,
-    error: Option<LastError>,
+/// A slot that somebody holds.
+#[derive(Debug)]
+struct Held {
+    slot: Weak<Slot>,
+    /// Why it does not show the newest value.
     invalid: Option<LastError>,
-}
-
-/// What a reference asks for.
-#[derive(Clone, Copy, Debug)]
-struct Asked {
-    group: GroupId,
-    policy: Policy,
-    base64: bool,
-}
-
-/// References whose values come from one read.
-#[derive(Debug, Default)]
-struct Group {
-    members: Vec<Reference>,
-    in_flight: bool,
-    again: bool,
-    due: Option<Instant>,
-    wake: Option<Instant>,
-    failures: u32,
-    tried: bool,
-    took: Option<Duration>,
-    waiters: Vec<oneshot::Sender<()>>,
 }
 
 impl State {
@@ -86,6 +74,8 @@ impl State {
             groups: HashMap::new(),
             ids: HashMap::new(),
             wakes: BTreeSet::new(),
+            gone: Vec::new(),
+            keeping: None,
         }
     }
 
@@ -93,25 +83,32 @@ impl State {
         Arc::clone(&self.resolver)
     }
 
-    /// The slot of a text, made if there is none.
+    /// The slot of a text, made if there is none. `dropped` is told when nobody holds it any longer.
     pub(super) fn slot(
         &mut self,
         template: &Template,
         now: Instant,
-        dropped: impl Fn() + Send + Sync + 'static,
+        dropped: impl Fn(&Arc<Template>) + Send + Sync + 'static,
     ) -> Arc<Slot> {
-        if let Some(slot) = self.slots.get(template).and_then(Weak::upgrade) {
+        if let Some(slot) = self.slots.get(template).and_then(|held| held.slot.upgrade()) {
             return slot;
         }
-        let slot = Arc::new(Slot::new(template.clone(), dropped));
-        self.slots.insert(template.clone(), Arc::downgrade(&slot));
+        let template = Arc::new(template.clone());
+        let slot = Arc::new(Slot::new(Arc::clone(&template), dropped));
+        let held = Held { slot: Arc::downgrade(&slot), invalid: None };
+        self.slots.insert(Arc::clone(&template), held);
         for reference in template.references() {
             if !self.cells.contains_key(reference) {
-                self.cells.insert(reference.clone(), Cell::default());
-                self.ask(reference, now);
+                let reference = Arc::new(reference.clone());
+                self.cells.insert(Arc::clone(&reference), Cell::default());
+                self.ask(&reference, now);
             }
             if let Some(cell) = self.cells.get_mut(reference) {
-                cell.slots.push(Arc::downgrade(&slot));
+                let weak = Arc::downgrade(&slot);
+                // A text may hold a reference twice.
+                if !cell.slots.last().is_some_and(|last| last.ptr_eq(&weak)) {
+                    cell.slots.push(weak);
+                }
             }
         }
         self.fill(&slot, now);
@@ -120,7 +117,6 @@ impl State {
 
     /// Everything that has to be fetched now; it counts as in flight from here on.
     pub(super) fn due(&mut self, now: Instant) -> Vec<Job> {
-        self.sweep();
         let mut jobs = Vec::new();
         while let Some(&(at, id)) = self.wakes.first() {
             if at > now {
@@ -130,12 +126,10 @@ impl State {
             self.expire(id, now);
             let Some(group) = self.groups.get_mut(&id) else { continue };
             group.wake = None;
-            if group.due.is_some_and(|due| due <= now) && !group.in_flight {
-                group.in_flight = true;
-                group.due = None;
-                if let Some(reference) = group.members.first() {
-                    jobs.push(Job { group: id, reference: reference.clone() });
-                }
+            if group.next().is_some_and(|due| due <= now)
+                && let Some(reference) = group.members.first().cloned()
+            {
+                jobs.push(Job { group: id, fetch: group.begin(), reference });
             }
             self.schedule(id);
         }
@@ -147,45 +141,18 @@ impl State {
         self.wakes.first().map(|(at, _)| *at)
     }
 
-    /// Takes over the outcome of a fetch that began at `started`.
-    pub(super) fn apply(
-        &mut self,
-        job: &Job,
-        started: Instant,
-        now: Instant,
-        outcome: Result<Fetched, ResolveError>,
-    ) {
-        let Some(group) = self.groups.get_mut(&job.group) else { return };
-        group.in_flight = false;
-        group.tried = true;
-        group.took = Some(now - started);
-        let members = group.members.clone();
-        match outcome {
-            Ok(fetched) => self.succeeded(job.group, &members, &fetched, now),
-            Err(error) => self.failed(job.group, &members, &error, now),
-        }
-        let Some(group) = self.groups.get_mut(&job.group) else { return };
-        if std::mem::take(&mut group.again) {
-            group.due = Some(now);
-        } else {
-            for waiter in group.waiters.drain(..) {
-                // Nobody waits any longer: fine.
-                let _ = waiter.send(());
-            }
-        }
-        self.schedule(job.group);
-    }
-
     /// Makes something due now.
     pub(super) fn nudge(&mut self, what: &Nudge, now: Instant) {
-        for id in self.meant(what) {
-            if let Some(group) = self.groups.get_mut(&id) {
-                if group.in_flight {
-                    group.again = true;
-                } else {
-                    group.due = Some(now);
-                }
-                self.schedule(id);
+        let meant = self.meant(what);
+        self.nudge_groups(&meant, now);
+    }
+
+    /// Makes these groups due now. What is under way for them began too early to count.
+    pub(super) fn nudge_groups(&mut self, ids: &[GroupId], now: Instant) {
+        for id in ids {
+            if let Some(group) = self.groups.get_mut(id) {
+                group.hurry(now);
+                self.schedule(*id);
             }
         }
     }
@@ -193,61 +160,19 @@ impl State {
     /// Told when the groups of a nudge have been fetched.
     pub(super) fn wait_for_next(&mut self, what: &Nudge) -> Vec<oneshot::Receiver<()>> {
         let ids = self.meant(what);
-        ids.into_iter().filter_map(|id| self.groups.get_mut(&id).map(Group::waiter)).collect()
+        ids.into_iter().filter_map(|id| self.groups.get_mut(&id).map(Group::wait_for_next)).collect()
     }
 
-    /// Told when the groups behind these slots have been tried once.
+    /// Told when what was never tried behind these slots has been; nothing if everything was.
     pub(super) fn wait_for_first(&mut self, slots: &[Arc<Slot>]) -> Vec<oneshot::Receiver<()>> {
         let references = slots.iter().flat_map(|slot| slot.template().references());
-        let mut ids: Vec<GroupId> = references.filter_map(|reference| self.group_of(reference)).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let untried = ids.into_iter().filter_map(|id| {
-            let group = self.groups.get_mut(&id)?;
-            (!group.tried).then(|| group.waiter())
-        });
-        untried.collect()
+        let cells = references.filter_map(|reference| self.cells.get(reference));
+        let untried = cells.filter(|cell| !cell.tried).filter_map(|cell| cell.asked);
+        let ids: HashSet<GroupId> = untried.map(|asked| asked.group).collect();
+        ids.into_iter().filter_map(|id| self.groups.get_mut(&id).map(Group::wait_for_any)).collect()
     }
 
-    /// Another configuration: every reference is asked for anew; what it means now may be another group.
-    pub(super) fn reconfigure(&mut self, mut resolver: Resolver, now: Instant) {
-        resolver.take_sessions_from(&self.resolver);
-        self.resolver = Arc::new(resolver);
-        let references: Vec<Reference> = self.cells.keys().cloned().collect();
-        for reference in references {
-            let before = self.group_of(&reference);
-            self.ask(&reference, now);
-            let after = self.group_of(&reference);
-            if before != after
-                && let Some(group) = before.and_then(|id| self.groups.get_mut(&id))
-            {
-                group.members.retain(|member| *member != reference);
-            }
-            // A new ttl counts from the last read.
-            if let Some(id) = after {
-                self.plan(id, now);
-                self.schedule(id);
-            }
-            let slots = self.cells.get(&reference).map(Cell::living_slots).unwrap_or_default();
-            if after.is_none() {
-                slots.iter().for_each(|slot| self.fill(slot, now));
-            }
-        }
-        self.sweep();
-    }
-
-    /// The status of every reference.
-    pub(super) fn references(&self, now: Instant) -> (Vec<ReferenceStatus>, Arc<Resolver>) {
-        let status = self.cells.iter().map(|(reference, cell)| {
-            let group = self.group_of(reference).and_then(|id| self.groups.get(&id));
-            cell.status(reference, group, now)
-        });
-        let mut status: Vec<_> = status.collect();
-        status.sort_by(|a, b| a.reference.cmp(&b.reference));
-        (status, Arc::clone(&self.resolver))
-    }
-
-    /// Makes what was read longer ago than `age` due now, and tells when it has been fetched. A fetch that is under
+    /// Makes what was fetched longer ago than `age` due now, and tells when it has been fetched. A fetch that is under
     /// way is as good as a new one.
     pub(super) fn refresh_older_than(
         &mut self,
@@ -255,18 +180,95 @@ impl State {
         age: Duration,
         now: Instant,
     ) -> Option<oneshot::Receiver<()>> {
-        let read = self.cells.get(reference)?.read;
         let id = self.group_of(reference)?;
         let group = self.groups.get_mut(&id)?;
-        if !group.in_flight {
-            if read.is_some_and(|read| now - read < age) {
+        if !group.is_in_flight() {
+            if group.is_younger_than(age, now) {
                 return None;
             }
-            group.due = Some(now);
+            group.hurry(now);
         }
-        let wait = group.waiter();
+        let wait = group.wait_for_any();
         self.schedule(id);
         Some(wait)
+    }
+
+    /// Another configuration: every reference is asked for anew; what it means now may be another group.
+    pub(super) fn reconfigure(&mut self, mut resolver: Resolver, now: Instant) {
+        resolver.take_sessions_from(&self.resolver);
+        let same_surroundings = resolver.has_surroundings_of(&self.resolver);
+        self.resolver = Arc::new(resolver);
+        let references: Vec<Arc<Reference>> = self.cells.keys().cloned().collect();
+        let mut left = HashMap::new();
+        for reference in &references {
+            let before = self.group_of(reference);
+            self.ask(reference, now);
+            let after = self.group_of(reference);
+            if let Some(before) = before.filter(|_| before != after) {
+                left.insert(before, after);
+            }
+        }
+        for (id, heir) in left {
+            self.leave(id, heir);
+        }
+        let ids: Vec<GroupId> = self.groups.keys().copied().collect();
+        for id in ids {
+            if let Some(group) = self.groups.get_mut(&id)
+                && (!same_surroundings || group.failures > 0)
+            {
+                // Equal settings may mean something else now, or what stood in the way may be gone.
+                group.hurry(now);
+            }
+            // A new ttl counts from the last read.
+            self.plan(id, now);
+            self.expire(id, now);
+            self.schedule(id);
+        }
+        let unasked = references.iter().filter_map(|reference| self.cells.get(reference));
+        let unasked = unasked.filter(|cell| cell.asked.is_none());
+        let slots: Vec<_> = unasked.flat_map(Cell::living_slots).collect();
+        self.fill_all(slots, now);
+    }
+
+    /// The status of every reference.
+    pub(super) fn references(&self, now: Instant) -> (Vec<ReferenceStatus>, Arc<Resolver>) {
+        let status = self.cells.iter().map(|(reference, cell)| {
+            let group = cell.asked.and_then(|asked| self.groups.get(&asked.group));
+            cell.status(reference, group, &self.slots, now)
+        });
+        let mut status: Vec<_> = status.collect();
+        status.sort_by(|a, b| a.reference.cmp(&b.reference));
+        (status, Arc::clone(&self.resolver))
+    }
+
+    /// Forgets what nobody holds any longer; the values are wiped by that. `dropped` are the texts of slots that were
+    /// let go; one that was asked for again since stays.
+    pub(super) fn sweep(&mut self, dropped: &[Arc<Template>], now: Instant) {
+        let mut left = HashSet::new();
+        for template in dropped {
+            if self.slots.get(template).is_none_or(|held| held.slot.strong_count() > 0) {
+                continue;
+            }
+            self.slots.remove(template);
+            for reference in template.references() {
+                let Some(cell) = self.cells.get_mut(reference) else { continue };
+                cell.slots.retain(|slot| slot.strong_count() > 0);
+                if cell.slots.is_empty()
+                    && let Some(cell) = self.cells.remove(reference)
+                {
+                    left.extend(cell.asked.map(|asked| asked.group));
+                    self.unkeep(&cell, now);
+                }
+            }
+        }
+        for id in left {
+            self.leave(id, None);
+        }
+    }
+
+    /// The groups that are no more, each once.
+    pub(super) fn take_gone(&mut self) -> Vec<GroupId> {
+        std::mem::take(&mut self.gone)
     }
 
     fn group_of(&self, reference: &Reference) -> Option<GroupId> {
@@ -285,147 +287,153 @@ impl State {
     }
 
     /// Finds or makes the group of a reference, and puts its cell there.
-    fn ask(&mut self, reference: &Reference, now: Instant) {
+    fn ask(&mut self, reference: &Arc<Reference>, now: Instant) {
         let target = match self.resolver.target(reference) {
             Ok(target) => target,
-            Err(error) => {
-                if let Some(cell) = self.cells.get_mut(reference) {
-                    // There is no such vault any longer, so there is no telling for how long its values may be used.
-                    *cell = Cell { slots: std::mem::take(&mut cell.slots), ..Cell::default() };
-                    cell.failed(reference, &error, now);
-                }
-                return;
-            }
+            Err(error) => return self.cannot_ask(reference, &error, now),
         };
-        let id = *self.ids.entry(target.group).or_insert_with(|| fastrand::u64(..));
-        let group = self.groups.entry(id).or_insert_with(|| Group { due: Some(now), ..Group::default() });
-        if !group.members.contains(reference) {
-            group.members.push(reference.clone());
-            // What others have read may lack what this one picks, and is not kept whole.
-            if group.in_flight {
-                group.again = true;
-            } else if group.tried {
-                group.due = Some(now);
-            }
-        }
-        if let Some(cell) = self.cells.get_mut(reference) {
-            cell.asked = Some(Asked { group: id, policy: target.policy, base64: target.base64 });
-        }
-        self.schedule(id);
+        let key = Arc::new(target.group);
+        let id = *self.ids.entry(Arc::clone(&key)).or_insert_with(|| fastrand::u64(..));
+        let asked =
+            Asked { group: id, policy: target.policy, base64: target.base64, keep_as: target.keep_as };
+        self.groups.entry(id).or_insert_with(|| Group::new(Some(key)));
+        self.put(reference, asked, now);
     }
 
-    fn succeeded(&mut self, id: GroupId, members: &[Reference], fetched: &Fetched, now: Instant) {
-        let mut slots = Vec::new();
-        for reference in members {
-            let Some(cell) = self.cells.get_mut(reference) else { continue };
-            let Some(Asked { base64, .. }) = cell.asked else { continue };
-            match fetched.pick(reference, base64, &Trail::off()) {
-                Ok(value) => {
-                    cell.value = Some(value);
-                    cell.read = Some(now);
-                    cell.error = None;
+    /// There is no vault of that name, or it is misconfigured.
+    fn cannot_ask(&mut self, reference: &Arc<Reference>, error: &ResolveError, now: Instant) {
+        let Some(cell) = self.cells.get_mut(reference) else { return };
+        let (value, asked) = (cell.value.is_some(), cell.asked);
+        match asked {
+            // A mistake in a configuration stops nothing that is served: what it gave before lives out its time, in a
+            // group of its own, whose fetches tell of the mistake.
+            Some(asked) if value && !matches!(error, ResolveError::UnknownVault { .. }) => {
+                let id = fastrand::u64(..);
+                self.groups.insert(id, Group::new(None));
+                self.put(reference, Asked { group: id, keep_as: None, ..asked }, now);
+            }
+            // Nobody vouches for the values of a vault that is gone.
+            _ => {
+                *cell = Cell { slots: std::mem::take(&mut cell.slots), ..Cell::default() };
+                cell.failed(reference, error, now);
+                if let Some(keeping) = &mut self.keeping
+                    && let Some(digest) = asked.and_then(|asked| asked.keep_as)
+                {
+                    keeping.forget(&digest, now);
+                    keeping.mark(true, now);
                 }
-                Err(error) => cell.failed(reference, &error, now),
             }
-            slots.extend(cell.living_slots());
         }
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.failures = 0;
-        }
-        self.plan(id, now);
-        // All values first, then all slots: what belongs together changes together.
-        slots.iter().for_each(|slot| self.fill(slot, now));
     }
 
-    fn failed(&mut self, id: GroupId, members: &[Reference], error: &ResolveError, now: Instant) {
-        let mut neg_ttl = None;
-        for reference in members {
-            let Some(cell) = self.cells.get_mut(reference) else { continue };
-            cell.failed(reference, error, now);
-            if let Some(Asked { policy, .. }) = cell.asked {
-                neg_ttl = Some(neg_ttl.map_or(policy.neg_ttl, |known: Duration| known.min(policy.neg_ttl)));
+    /// Puts a cell into a group.
+    fn put(&mut self, reference: &Arc<Reference>, asked: Asked, now: Instant) {
+        let Some(cell) = self.cells.get_mut(reference) else { return };
+        let before = cell.asked.replace(asked);
+        if let Some(before) = before.filter(|before| before.keep_as != asked.keep_as) {
+            // What was kept belongs to the configuration under which it was read.
+            if let Some(since) = &mut cell.since {
+                since.current = false;
+            }
+            if let (Some(keeping), Some(digest)) = (&mut self.keeping, before.keep_as) {
+                keeping.forget(&digest, now);
+                keeping.mark(true, now);
             }
         }
-        let failure =
-            if error.is_transient() { Failure::Transient(error.retry_after()) } else { Failure::Lasting };
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.failures = group.failures.saturating_add(1);
-            let pause = cache::pause(group.failures, failure, neg_ttl.unwrap_or_default(), fastrand::f64());
-            group.due = now.checked_add(pause);
+        let is_new = before.is_none_or(|before| before.group != asked.group);
+        let is_decoded_anew = before.is_some_and(|before| before.base64 != asked.base64);
+        let Some(group) = self.groups.get_mut(&asked.group) else { return };
+        if is_new {
+            group.members.push(Arc::clone(reference));
         }
-        self.expire(id, now);
+        // Others may have read it, but it is not kept whole; what is under way will be picked from for all.
+        if (is_new && !group.is_in_flight()) || is_decoded_anew {
+            group.hurry(now);
+        }
+        self.schedule(asked.group);
+    }
+
+    /// Lets a group go on without the members that have left it, or end. Whoever waited for one that ends waits for its
+    /// heir.
+    fn leave(&mut self, id: GroupId, heir: Option<GroupId>) {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        let cells = &self.cells;
+        let is_member = |member: &Arc<Reference>| cells.get(member)?.asked.map(|asked| asked.group == id);
+        group.members.retain(|member| is_member(member).unwrap_or(false));
+        if !group.members.is_empty() {
+            group.expiry = expiry_of(group, cells);
+            return self.schedule(id);
+        }
+        let Some(mut group) = self.groups.remove(&id) else { return };
+        if let Some(wake) = group.wake {
+            self.wakes.remove(&(wake, id));
+        }
+        if let Some(key) = &group.key {
+            self.ids.remove(key);
+        }
+        if let Some(heir) = heir.and_then(|heir| self.groups.get_mut(&heir)) {
+            heir.take_waiters_of(&mut group);
+        }
+        self.gone.push(id);
     }
 
     /// When the group is due, after a success or a change of policies: as soon as its shortest ttl says.
     fn plan(&mut self, id: GroupId, now: Instant) {
-        let Some(group) = self.groups.get(&id) else { return };
-        if group.in_flight || group.failures > 0 || !group.tried {
+        let Some(group) = self.groups.get_mut(&id) else { return };
+        if group.is_in_flight() || group.failures > 0 || !group.is_tried() {
             return;
         }
         let luck = fastrand::f64();
-        let mut due: Option<Instant> = None;
-        for cell in group.members.iter().filter_map(|reference| self.cells.get(reference)) {
-            let Some(Asked { policy, .. }) = cell.asked else { continue };
-            let at = match (cell.read, &cell.error) {
-                // It could not be picked: as good as absent.
-                (_, Some(_)) | (None, None) => now.checked_add(policy.neg_ttl),
-                (Some(read), None) => policy.due(read, luck),
-            };
-            due = [due, at].into_iter().flatten().min();
-        }
-        if let Some(group) = self.groups.get_mut(&id) {
-            group.due = due;
-        }
+        let cells = group.members.iter().filter_map(|reference| self.cells.get(reference));
+        group.due = cells.filter_map(|cell| cell.due(now, luck)).min();
     }
 
     /// Takes away values whose time is over.
     fn expire(&mut self, id: GroupId, now: Instant) {
-        let Some(group) = self.groups.get(&id) else { return };
+        let Some(group) = self.groups.get_mut(&id) else { return };
         let mut slots = Vec::new();
-        for reference in group.members.clone() {
-            let Some(cell) = self.cells.get_mut(&reference) else { continue };
-            if cell.usable_until().is_some_and(|end| end <= now) && cell.value.take().is_some() {
+        for reference in &group.members {
+            let Some(cell) = self.cells.get_mut(reference) else { continue };
+            if cell.expiry().is_some_and(|end| end <= now) {
                 tracing::warn!(%reference, "not usable any longer: it could not be read in time");
+                cell.value = None;
                 slots.extend(cell.living_slots());
             }
         }
+        group.expiry = expiry_of(group, &self.cells);
+        self.fill_all(slots, now);
+    }
+
+    /// Fills each slot once. All values are there before: what belongs together changes together.
+    fn fill_all(&mut self, mut slots: Vec<Arc<Slot>>, now: Instant) {
+        slots.sort_by_key(Arc::as_ptr);
+        slots.dedup_by(|a, b| Arc::ptr_eq(a, b));
         slots.iter().for_each(|slot| self.fill(slot, now));
     }
 
     /// Puts the values into a slot, or takes its value away where one is missing.
     fn fill(&mut self, slot: &Arc<Slot>, now: Instant) {
-        let parts: Option<Vec<Secret>> = slot
-            .template()
-            .parts()
-            .iter()
-            .map(|part| match part {
-                Part::Literal(text) => Some(Secret::from(text.as_str())),
-                Part::Reference(reference) => self.cells.get(reference)?.value.clone(),
-            })
-            .collect();
+        let value = |part: &Part| match part {
+            Part::Literal(text) => Some(Secret::from(text.as_str())),
+            Part::Reference(reference) => self.cells.get(reference)?.value.clone(),
+        };
+        let parts: Option<Vec<Secret>> = slot.template().parts().iter().map(value).collect();
         let outcome = match parts.as_deref() {
             None => Ok(slot.clear()),
             Some([only]) => slot.set(only),
             Some(parts) => slot.set(&Secret::joined(parts)),
         };
-        let invalid = outcome.err().map(|invalid| {
-            tracing::warn!(%invalid, template = %slot.template(), "the old value serves on");
+        let Some(held) = self.slots.get_mut(slot.template()) else { return };
+        held.invalid = outcome.err().map(|invalid| {
+            tracing::warn!(%invalid, template = slot.template().starred(), "the old value serves on");
             LastError { message: invalid.to_string(), hint: None, at: now }
         });
-        for reference in slot.template().references() {
-            if let Some(cell) = self.cells.get_mut(reference) {
-                cell.invalid.clone_from(&invalid);
-            }
-        }
     }
 
     /// Puts a group's next look into the index.
     fn schedule(&mut self, id: GroupId) {
-        let Some(group) = self.groups.get(&id) else { return };
-        let expiries = group.members.iter().filter_map(|member| self.cells.get(member)?.expiry());
-        let due = group.due.filter(|_| !group.in_flight);
-        let wake = expiries.chain(due).min();
         let Some(group) = self.groups.get_mut(&id) else { return };
+        let wake = group.look();
         if wake == group.wake {
             return;
         }
@@ -436,80 +444,9 @@ impl State {
             self.wakes.insert((wake, id));
         }
     }
-
-    /// Forgets what nobody holds any longer; the values are wiped by that.
-    fn sweep(&mut self) {
-        let before = self.slots.len();
-        self.slots.retain(|_, slot| slot.strong_count() > 0);
-        let moved = self.groups.values().any(|group| group.members.is_empty());
-        if self.slots.len() == before && !moved {
-            return;
-        }
-        self.cells.retain(|_, cell| {
-            cell.slots.retain(|slot| slot.strong_count() > 0);
-            !cell.slots.is_empty()
-        });
-        let cells = &self.cells;
-        let wakes = &mut self.wakes;
-        self.groups.retain(|id, group| {
-            group.members.retain(|member| cells.contains_key(member));
-            if group.members.is_empty()
-                && let Some(wake) = group.wake
-            {
-                wakes.remove(&(wake, *id));
-            }
-            !group.members.is_empty()
-        });
-        let groups = &self.groups;
-        self.ids.retain(|_, id| groups.contains_key(id));
-    }
 }
 
-impl Cell {
-    fn living_slots(&self) -> Vec<Arc<Slot>> {
-        self.slots.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    fn failed(&mut self, reference: &Reference, error: &ResolveError, now: Instant) {
-        if self.error.is_none() {
-            tracing::warn!(%reference, %error, "could not retrieve value for reference");
-        }
-        self.error = Some(LastError { message: error.to_string(), hint: error.hint(), at: now });
-    }
-
-    fn usable_until(&self) -> Option<Instant> {
-        self.asked?.policy.usable_until(self.read?)
-    }
-
-    /// When to look whether the value may still be used: only where it is in doubt.
-    fn expiry(&self) -> Option<Instant> {
-        self.error.as_ref().and(self.value.as_ref()).and(self.usable_until())
-    }
-
-    fn status(&self, reference: &Reference, group: Option<&Group>, now: Instant) -> ReferenceStatus {
-        let state = match (&self.value, &self.error, &self.invalid) {
-            (_, _, Some(_)) => ReferenceState::Invalid,
-            (None, ..) => ReferenceState::Unresolved,
-            (Some(_), Some(_), _) => ReferenceState::Stale,
-            (Some(_), None, _) => ReferenceState::Fresh,
-        };
-        ReferenceStatus {
-            reference: reference.to_string(),
-            vault: reference.name().to_owned(),
-            state,
-            age: self.read.map(|read| now - read),
-            last_error: self.invalid.clone().or_else(|| self.error.clone()),
-            next_refresh: group.and_then(|group| group.due).map(|due| due.saturating_duration_since(now)),
-            fetch_duration: group.and_then(|group| group.took),
-            users: self.slots.iter().map(Weak::strong_count).sum(),
-        }
-    }
-}
-
-impl Group {
-    fn waiter(&mut self) -> oneshot::Receiver<()> {
-        let (told, wait) = oneshot::channel();
-        self.waiters.push(told);
-        wait
-    }
+/// When the first value of a group may not be used any longer.
+fn expiry_of(group: &Group, cells: &HashMap<Arc<Reference>, Cell>) -> Option<Instant> {
+    group.members.iter().filter_map(|member| cells.get(member)?.expiry()).min()
 }

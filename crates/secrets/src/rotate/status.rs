@@ -1,5 +1,6 @@
 //! What is known of references and vaults, as data: for metrics, the Admin API and the command line. Never a value.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,6 +14,21 @@ pub struct Status {
     pub references: Vec<ReferenceStatus>,
     /// Every session with a vault.
     pub vaults: Vec<VaultStatus>,
+    /// The file of last known good values; `None` where there is none.
+    pub last_known_good: Option<LastKnownGoodStatus>,
+}
+
+/// How the file of last known good values stands.
+#[derive(Clone, Debug)]
+pub struct LastKnownGoodStatus {
+    /// Where it is.
+    pub file: PathBuf,
+    /// How many references are served from it now.
+    pub serving: usize,
+    /// Since it was last written by this process; `None` if it was not yet.
+    pub written: Option<Duration>,
+    /// Why it could not be used at the start, or could not be written lately.
+    pub problem: Option<String>,
 }
 
 /// One reference.
@@ -26,6 +42,8 @@ pub struct ReferenceStatus {
     pub state: ReferenceState,
     /// Since the value was last read; `None` if it never was.
     pub age: Option<Duration>,
+    /// Whether the value is not from the vault but from the encrypted file of last known good values.
+    pub from_last_known_good: bool,
     /// The last failure, if there was one since the last success.
     pub last_error: Option<LastError>,
     /// Until the next read; `None` if none is planned, or one is under way.

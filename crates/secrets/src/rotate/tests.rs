@@ -20,7 +20,9 @@ const fn s(seconds: u64) -> Duration {
 
 /// An engine over one directory, as the vault `files`.
 fn engine(directory: &Path, config: serde_json::Value) -> Engine {
-    Engine::start(resolver(directory, config))
+    // Without watching: these are about time, which is paused.
+    let options = EngineOptions { watch_files: false, ..EngineOptions::default() };
+    Engine::start_with(resolver(directory, config), options)
 }
 
 fn resolver(directory: &Path, mut config: serde_json::Value) -> Resolver {
