@@ -433,6 +433,12 @@ impl GroupKey {
 }
 
 impl Fetched {
+    /// As if this had been read.
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Self {
+        Self { text: Secret::from(text), key_counts: true }
+    }
+
     /// Picks a reference's key out of what was read, and decodes base64 where the vault says so.
     pub(crate) fn pick(
         &self,

@@ -23,8 +23,11 @@ pub struct Slot {
     generation: AtomicU64,
     consumers: Mutex<Vec<Weak<dyn Consumer>>>,
     /// Told when the last user lets go.
-    dropped: Box<dyn Fn(&Arc<Template>) + Send + Sync>,
+    dropped: Box<Dropped>,
 }
+
+/// Is told that nobody holds the slot of a text any longer.
+type Dropped = dyn Fn(&Arc<Template>) + Send + Sync;
 
 /// What is derived from a slot's value, made again at every change: a parsed certificate, a key, a pool.
 pub struct Derived<T> {

@@ -53,7 +53,7 @@ pub(super) async fn save(shared: &Arc<Shared>) {
     let Some(saving) = &shared.saving else { return };
     // Taken before the values are, so that newer ones are not overwritten by older ones.
     let _one = saving.one_at_a_time.lock().await;
-    let Some(entries) = shared.state().to_save(Instant::now()) else { return };
+    let Some(entries) = shared.state().take_unsaved(Instant::now()) else { return };
     let store = Arc::clone(&saving.store);
     let written = tokio::task::spawn_blocking(move || store.write(&entries)).await;
     let mut outcome = saving.outcome();
@@ -73,3 +73,6 @@ pub(super) async fn save(shared: &Arc<Shared>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -95,7 +95,7 @@ impl State {
     }
 
     /// What to write down, if anything has changed since the last time.
-    pub(in crate::rotate) fn to_save(&mut self, now: Instant) -> Option<Entries> {
+    pub(in crate::rotate) fn take_unsaved(&mut self, now: Instant) -> Option<Entries> {
         let keeping = self.keeping.as_mut()?;
         keeping.save_at.take()?;
         keeping.not_before = None;
