@@ -126,10 +126,14 @@ pub(crate) async fn trust(settings: &Settings, local: &Resolver) -> Result<Trust
         .map_err(|error| Failure::new(format!("{KEY}: {error}"), FORMS).into())
 }
 
-/// The declarative configuration that was asked for, or that the settings name.
+/// The declarative configuration alone: `file`, or what the settings name.
+pub(crate) async fn load(settings: &Settings, file: Option<&Path>) -> Result<Option<Loaded>> {
+    document(settings, &default_vaults(settings, Trust::none())?, file).await
+}
+
 async fn document(settings: &Settings, local: &Resolver, file: Option<&Path>) -> Result<Option<Loaded>> {
     if let Some(file) = file {
-        return load(settings, file).map(Some);
+        return load_file(settings, file).map(Some);
     }
     if let Some(text) = settings.text("declarative_config_string") {
         let text = dereferenced(text.expose(), "declarative_config_string", local).await?;
@@ -144,7 +148,7 @@ async fn document(settings: &Settings, local: &Resolver, file: Option<&Path>) ->
 }
 
 /// Reads and checks one file; `-` is standard input.
-pub(crate) fn load(settings: &Settings, file: &Path) -> Result<Loaded> {
+fn load_file(settings: &Settings, file: &Path) -> Result<Loaded> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
         let limit = postern_model::document::MAX_BYTES + 1;
