@@ -14,6 +14,9 @@ use crate::{
     server::{READY_WITHIN, Server, free_port},
 };
 
+/// [`crate::Audit`] asks for an audit device when a test wants one; OpenBao takes them from its configuration alone,
+/// unless told otherwise.
+const AUDIT_ON_REQUEST: &str = "unsafe_allow_api_audit_creation = true\n";
 /// How often another port is tried.
 const TRIES: usize = 5;
 
@@ -21,7 +24,9 @@ pub(super) async fn dev() -> OpenBao {
     for _ in 0..TRIES {
         let port = free_port();
         let directory = TempDir::new().expect("a temporary directory");
+        let config = write(directory.path(), "dev.hcl", AUDIT_ON_REQUEST);
         let mut command = bao_server(directory.path());
+        command.arg("-config").arg(config);
         command.args(["-dev", "-dev-root-token-id=root", "-dev-no-store-token"]);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         let mut server = Server::start("openbao", command, directory);
@@ -74,20 +79,22 @@ fn bao_server(home: &Path) -> Command {
 }
 
 fn write_config(directory: &Path, files: &TlsFiles, port: u16, admin_port: u16) -> std::path::PathBuf {
-    let write = |name: &str, text: &str| {
-        let path = directory.join(name);
-        fs::write(&path, text).expect("a file in the temporary directory");
-        path
-    };
-    let cert = write("server-cert.pem", &files.cert);
-    let key = write("server-key.pem", &files.key);
+    let cert = write(directory, "server-cert.pem", &files.cert);
+    let key = write(directory, "server-key.pem", &files.key);
     let config = format!(
         "storage \"inmem\" {{}}\n\
          listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_cert_file = {cert:?}\n  tls_key_file = {key:?}\n}}\n\
          listener \"tcp\" {{\n  address = \"127.0.0.1:{admin_port}\"\n  tls_disable = true\n}}\n\
-         api_addr = \"https://127.0.0.1:{port}\"\n"
+         api_addr = \"https://127.0.0.1:{port}\"\n\
+         {AUDIT_ON_REQUEST}"
     );
-    write("config.hcl", &config)
+    write(directory, "config.hcl", &config)
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, text).expect("a file in the temporary directory");
+    path
 }
 
 /// Init with one share, unseal, and mount what dev mode mounts.
