@@ -18,7 +18,7 @@ use crate::{
 /// unless told otherwise.
 const AUDIT_ON_REQUEST: &str = "unsafe_allow_api_audit_creation = true\n";
 /// How often another port is tried.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 pub(super) async fn dev() -> OpenBao {
     for _ in 0..TRIES {
@@ -72,7 +72,7 @@ pub(super) async fn tls(files: TlsFiles) -> OpenBao {
     panic!("OpenBao found its port taken {TRIES} times");
 }
 
-fn bao_server(home: &Path) -> Command {
+pub(super) fn bao_server(home: &Path) -> Command {
     let mut command = Command::new(OpenBao::binary());
     command.env_clear().env("PATH", search_path()).env("HOME", home).arg("server");
     command
@@ -98,7 +98,7 @@ fn write(directory: &Path, name: &str, text: &str) -> std::path::PathBuf {
 }
 
 /// Init with one share, unseal, and mount what dev mode mounts.
-async fn initialise(bao: &mut OpenBao) {
+pub(super) async fn initialise(bao: &mut OpenBao) {
     let shares = json!({"secret_shares": 1, "secret_threshold": 1});
     let (status, reply) = bao.request_as(None, "PUT", "sys/init", Some(&shares)).await;
     assert_eq!(status, 200, "init: {reply}");
@@ -112,7 +112,7 @@ async fn initialise(bao: &mut OpenBao) {
 }
 
 /// A new KV version 2 mount answers 400 while it upgrades itself.
-async fn wait_for_kv(bao: &OpenBao) {
+pub(super) async fn wait_for_kv(bao: &OpenBao) {
     let pause = Duration::from_millis(50);
     for _ in 0..READY_WITHIN.as_millis() / pause.as_millis() {
         let (status, _) = bao.request("GET", "secret/config", None).await;
@@ -128,7 +128,7 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a text in OpenBao's reply")
 }
 
-fn give_up_unless_port_was_taken(server: &Server) {
+pub(super) fn give_up_unless_port_was_taken(server: &Server) {
     let log = server.log();
     assert!(log.contains("address already in use"), "OpenBao ended before it was ready:\n{log}");
 }
