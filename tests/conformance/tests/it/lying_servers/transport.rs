@@ -1,10 +1,13 @@
 //! What is wrong below the meaning of an answer: bytes that are no HTTP, too much, too slow, too little, nothing.
 //!
 //! Every lie is told in each place (by the vault to a read, by the vault to a login, by the identity provider), with
-//! and without TLS. They run at the same time: most of them take the whole ten seconds of an exchange.
+//! and without TLS. Those that take the whole ten seconds of an exchange do so at the same time.
 
-use futures_util::future::join_all;
-use postern_conformance::{Answer, Postern, Stub, ca::Ca};
+use futures_util::{StreamExt as _, future, stream};
+use postern_conformance::{
+    Answer, Postern, Stub,
+    ca::{Ca, Issued},
+};
 
 use super::{IDP, VAULT, always, honest_idp, refused};
 use crate::commands::{by_oauth2, by_token};
@@ -69,16 +72,20 @@ fn lies() -> Vec<(&'static str, Answer, &'static str)> {
 async fn every_lie_ends_soon() {
     let ca = Ca::new("Test Root");
     let (tls, lies) = (ca.issue(&["127.0.0.1"]), lies());
-    let mut tellings = Vec::new();
+    let (mut slow, mut fast) = (Vec::new(), Vec::new());
     for (what, answer, text) in &lies {
+        let waits = matches!(answer, Answer::Silence | Answer::Drip(..));
         for place in PLACES {
-            let (plain, secure) =
-                (Stub::http(always(answer.clone())).await, Stub::tls(&tls, always(answer.clone())).await);
-            tellings.push(tell(place, plain, what, text, ca.pem()));
-            tellings.push(tell(place, secure, what, text, ca.pem()));
+            for tls in [None, Some(&tls)] {
+                let tellings = if waits { &mut slow } else { &mut fast };
+                tellings.push(tell(place, tls, answer, what, text, ca.pem()));
+            }
         }
     }
-    assert_eq!(join_all(tellings).await.len(), lies.len() * 6);
+    // Waiting costs nothing, but megabytes over TLS cost time on a small machine.
+    let fast = stream::iter(fast).buffer_unordered(3).count();
+    let (waited, worked) = future::join(future::join_all(slow), fast).await;
+    assert_eq!(waited.len() + worked, lies.len() * 6);
 }
 
 /// A server that does not speak TLS, and one that never ends its handshake.
@@ -93,7 +100,12 @@ async fn handshakes_end_soon() {
     refused(idp, IDP).await.stderr_has(&["no answer from 127.0.0.1:", "within 10 seconds"]);
 }
 
-async fn tell(place: Place, liar: Stub, what: &str, text: &str, ca: &str) {
+async fn tell(place: Place, tls: Option<&Issued>, answer: &Answer, what: &str, text: &str, ca: &str) {
+    let answer = always(answer.clone());
+    let liar = match tls {
+        None => Stub::http(answer).await,
+        Some(shown) => Stub::tls(shown, answer).await,
+    };
     let idp = honest_idp().await;
     let (get, because): (Postern, &str) = match place {
         Place::Read => (by_token(liar.port()), VAULT),
