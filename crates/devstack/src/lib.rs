@@ -1,7 +1,7 @@
 //! Postern's dev stack: servers that run inside this process, for tests, demos and `postern dev`.
 //!
 //! - [`DevVault`]: speaks the HTTP API of HashiCorp Vault and OpenBao, so that their command lines and every client
-//!   of theirs can be used against it: KV v1 and v2, tokens, JWT logins, policies, sealing.
+//!   of theirs can be used against it: KV v1 and v2, tokens, response wrapping, logins by JWT and AppRole, policies, sealing.
 //! - [`Idp`]: an identity provider in the shape of Auth0: client credentials in, signed access tokens out.
 //! - [`Stack`]: both, with the ports and names that the tutorial uses.
 //!
@@ -12,7 +12,7 @@
 //!
 //! The way of a request: `wire.rs` reads it whole; `vault.rs` counts it and applies the fault switches;
 //! `vault/router.rs` finds the mount, the token and the route, and asks the policies; a handler in
-//! `vault/{sys,kv,token,jwt}` answers; `vault/reply.rs` puts the answer into Vault's envelope. The identity
+//! `vault/{sys,kv,token,jwt,approle}` answers; `vault/reply.rs` puts the answer into Vault's envelope. The identity
 //! provider is small enough for one `match` in `idp.rs`.
 //!
 //! This crate uses no other crate of Postern, so that it can judge them.

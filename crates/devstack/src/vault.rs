@@ -1,13 +1,14 @@
 //! A server that speaks the HTTP API of HashiCorp Vault and OpenBao.
 //!
 //! Owns the running server and its fault switches. What a request means is decided below: `router` finds the
-//! route, the token and the policy; `sys`, `kv`, `token` and `jwt` hold the handlers with their state; `reply`
+//! route, the token and the policy; `sys`, `kv`, `token`, `jwt` and `approle` hold the handlers with their state; `reply`
 //! writes Vault's envelope.
 //!
 //! For development only: unsealed, in memory, without encryption. Absent on purpose, with Vault's own error for an
-//! unknown path: identity entities, cubbyhole, response wrapping, audit, leases of dynamic secrets, namespaces
+//! unknown path: identity entities, cubbyhole, audit, leases of dynamic secrets, namespaces
 //! other than the root one.
 
+mod approle;
 mod call;
 mod core;
 mod faults;

@@ -108,24 +108,32 @@ fn loaded_kinds(settings: &Settings) -> Result<Vec<Kind>> {
 /// The setting `lua_ssl_trusted_certificate`; the system's certificates without it.
 pub(crate) async fn trust(settings: &Settings, local: &Resolver) -> Result<Trust> {
     const KEY: &str = "lua_ssl_trusted_certificate";
+    const FORMS: &str =
+        "a comma-separated list of: system, the path of a PEM file, PEM text, base64 of PEM text";
     let list = settings.text(KEY).map_or("system", Secret::expose);
     let mut items = Vec::new();
     for (index, item) in list.split(',').map(str::trim).enumerate() {
-        items.push(dereferenced(item, &format!("{KEY}[{}]", index + 1), local).await?);
+        let option = format!("{KEY}[{}]", index + 1);
+        let value = dereferenced(item, &option, local).await?;
+        // What came out of a vault may be anything but a path, so an error must not quote it as one.
+        if Template::has_reference(item) && Trust::from_items([value.expose()]).is_err() {
+            let message = format!("{option}: there is no certificate behind {item}");
+            return Err(Failure::new(message, FORMS).into());
+        }
+        items.push(value);
     }
-    Trust::from_items(items.iter().map(Secret::expose)).map_err(|error| {
-        Failure::new(
-            format!("{KEY}: {error}"),
-            "a comma-separated list of: system, the path of a PEM file, PEM text, base64 of PEM text",
-        )
-        .into()
-    })
+    Trust::from_items(items.iter().map(Secret::expose))
+        .map_err(|error| Failure::new(format!("{KEY}: {error}"), FORMS).into())
 }
 
-/// The declarative configuration that was asked for, or that the settings name.
+/// The declarative configuration alone: `file`, or what the settings name.
+pub(crate) async fn load(settings: &Settings, file: Option<&Path>) -> Result<Option<Loaded>> {
+    document(settings, &default_vaults(settings, Trust::none())?, file).await
+}
+
 async fn document(settings: &Settings, local: &Resolver, file: Option<&Path>) -> Result<Option<Loaded>> {
     if let Some(file) = file {
-        return load(settings, file).map(Some);
+        return load_file(settings, file).map(Some);
     }
     if let Some(text) = settings.text("declarative_config_string") {
         let text = dereferenced(text.expose(), "declarative_config_string", local).await?;
@@ -133,24 +141,31 @@ async fn document(settings: &Settings, local: &Resolver, file: Option<&Path>) ->
         return Ok(Some(check(settings, name, text.expose().as_bytes())?));
     }
     let Some(path) = settings.text("declarative_config") else { return Ok(None) };
-    let path = dereferenced(path.expose(), "declarative_config", local).await?;
-    load(settings, Path::new(path.expose())).map(Some)
+    let path = path.expose();
+    let file = dereferenced(path, "declarative_config", local).await?;
+    // What came out of a vault may be anything but a path: errors name it as it was written.
+    load_as(settings, path.to_owned(), Path::new(file.expose())).map(Some)
 }
 
 /// Reads and checks one file; `-` is standard input.
-pub(crate) fn load(settings: &Settings, file: &Path) -> Result<Loaded> {
-    let (name, bytes) = read(file)?;
+fn load_file(settings: &Settings, file: &Path) -> Result<Loaded> {
+    if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        let limit = postern_model::document::MAX_BYTES + 1;
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("cannot read standard input")?;
+        return check(settings, "standard input".to_owned(), &bytes);
+    }
+    load_as(settings, file.display().to_string(), file)
+}
+
+/// The same of a file, which is called `name` for people.
+fn load_as(settings: &Settings, name: String, file: &Path) -> Result<Loaded> {
+    let bytes = read(&name, file)?;
     check(settings, name, &bytes)
 }
 
-fn read(file: &Path) -> Result<(String, Vec<u8>)> {
+fn read(name: &str, file: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    if file == Path::new("-") {
-        let limit = postern_model::document::MAX_BYTES + 1;
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("cannot read standard input")?;
-        return Ok(("standard input".to_owned(), bytes));
-    }
-    let name = file.display().to_string();
     let failure = |error: std::io::Error| {
         Failure::new(
             format!("cannot read {name}: {}", io_reason(&error)),
@@ -160,11 +175,11 @@ fn read(file: &Path) -> Result<(String, Vec<u8>)> {
     let opened = std::fs::File::open(file).map_err(failure)?;
     let size = opened.metadata().map_err(failure)?.len();
     if let Some(violation) = refuse_size(size) {
-        return Err(Refused { file: name, violations: vec![violation] }.into());
+        return Err(Refused { file: name.to_owned(), violations: vec![violation] }.into());
     }
     // The file may grow while it is read, or be none whose size is known.
     opened.take(postern_model::document::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failure)?;
-    Ok((name, bytes))
+    Ok(bytes)
 }
 
 fn check(settings: &Settings, name: String, bytes: &[u8]) -> Result<Loaded> {

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use postern_secrets::field::Field;
-use postern_secrets::settings::nearest;
+use postern_secrets::nearest::nearest;
 use postern_secrets::{FieldError, Kind, Secret, Settings as VaultSettings, io_reason};
 
 use crate::cli::Options;

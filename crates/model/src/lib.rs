@@ -29,7 +29,6 @@
 pub mod check;
 pub mod document;
 pub mod entity;
-mod nearest;
 pub mod violation;
 
 pub use check::{Checked, check};

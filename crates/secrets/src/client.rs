@@ -4,6 +4,7 @@
 //! answered. A reply is a lie until checked: it is bounded in size and time, redirects are not followed (they would
 //! carry credentials to another place), and its text is cleaned before it gets into an error.
 
+mod identity;
 pub mod trust;
 mod verify;
 
@@ -26,6 +27,7 @@ use zeroize::Zeroizing;
 
 use crate::secret::Secret;
 
+pub use identity::{Identity, IdentityError};
 pub use trust::{Trust, TrustError};
 pub use verify::Untrusted;
 
@@ -118,6 +120,10 @@ impl TransportError {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Untrusted(untrusted) => return Some(untrusted.hint().to_owned()),
+            Self::Tls(rustls::Error::AlertReceived(_)) => {
+                "the other side broke off the TLS handshake: it may want a client certificate that it trusts \
+                 (auth_method: cert), or another version of TLS"
+            }
             Self::Tls(_) => "is this port TLS at all? If not, use http",
             Self::Connect { .. } => {
                 "check that it runs, and that host and port are right and reachable from here"
@@ -135,12 +141,17 @@ impl TransportError {
 impl Client {
     /// A client that trusts what it is told to. With `verify` off, anyone may pose as the other side.
     pub fn new(trust: &Trust, verify: bool) -> Self {
+        Self::with_identity(trust, verify, None)
+    }
+
+    /// The same, and it shows a certificate to whoever asks for one in TLS.
+    pub fn with_identity(trust: &Trust, verify: bool, identity: Option<&Identity>) -> Self {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
         tcp.set_nodelay(true);
         let https = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(verify::client_config(trust, verify))
+            .with_tls_config(verify::client_config(trust, verify, identity))
             .https_or_http()
             .enable_http1()
             .wrap_connector(tcp);

@@ -46,6 +46,7 @@ mod io_reason;
 #[cfg(feature = "backends")]
 mod kept;
 pub mod kind;
+pub mod nearest;
 #[cfg(feature = "backends")]
 pub mod oauth2;
 pub mod reference;

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use crate::field::{Exposure, Field, Setting, Type, hcv};
 use crate::kind::Kind;
+use crate::nearest::did_you_mean;
 use crate::reference::{OptionValue, Reference};
 use crate::secret::Secret;
 use crate::template::Template;
@@ -296,21 +297,9 @@ impl Settings {
 
 fn unknown_field(kind: Kind, name: &str) -> FieldError {
     let error = FieldError::new(name, "unknown field");
-    match nearest(name, kind.fields().iter().flat_map(Field::spellings)) {
-        Some(near) => error.with_hint(format!("did you mean {near}?")),
-        None => error.with_hint(format!(
-            "a vault of kind {} has: {}",
-            kind.name(),
-            kind.fields().iter().map(|field| field.name).collect::<Vec<_>>().join(", ")
-        )),
-    }
-}
-
-/// The known name that resembles `name` most, if any does.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
-    let best = scored.max_by(|a, b| a.0.total_cmp(&b.0))?;
-    (best.0 >= 0.8).then_some(best.1)
+    let known = || kind.fields().iter().map(|field| field.name).collect::<Vec<_>>().join(", ");
+    let near = did_you_mean(name, kind.fields().iter().flat_map(Field::spellings));
+    error.with_hint(near.unwrap_or_else(|| format!("a vault of kind {} has: {}", kind.name(), known())))
 }
 
 fn value_of(field: &Field, json: &Json) -> Result<Value, String> {

@@ -14,8 +14,8 @@ use serde_json::value::RawValue;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use crate::nearest::nearest;
 use crate::secret::Secret;
-use crate::settings::nearest;
 
 /// Takes base64 with and without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(

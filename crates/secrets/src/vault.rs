@@ -135,6 +135,9 @@ pub enum VaultError {
     /// The vault could not be spoken to.
     #[error("unable to retrieve secret from vault: {0}")]
     Unreachable(#[source] Arc<TransportError>),
+    /// The vault could not be spoken to over TLS for a login by certificate, which Kong tells in other words.
+    #[error("failure performing certificate-based authentication: {0}")]
+    CertLogin(#[source] Arc<TransportError>),
     /// The IdP gave no token.
     #[error("unable to get a token from the identity provider: {message}")]
     Idp {
@@ -158,9 +161,11 @@ impl VaultError {
         match self {
             Self::Absent { .. } | Self::Unusable { .. } => Blame::Operator,
             Self::Refused { status: 400..=404, .. } => Blame::Operator,
-            Self::Refused { .. } | Self::Held { .. } | Self::Garbled { .. } | Self::Unreachable(_) => {
-                Blame::Vault
-            }
+            Self::Refused { .. }
+            | Self::Held { .. }
+            | Self::Garbled { .. }
+            | Self::Unreachable(_)
+            | Self::CertLogin(_) => Blame::Vault,
             Self::Idp { .. } => Blame::Idp,
         }
     }
@@ -170,7 +175,7 @@ impl VaultError {
         match self {
             Self::Absent { .. } | Self::Unusable { .. } => false,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
-            Self::Held { .. } | Self::Garbled { .. } | Self::Unreachable(_) => true,
+            Self::Held { .. } | Self::Garbled { .. } | Self::Unreachable(_) | Self::CertLogin(_) => true,
             Self::Idp { transient, .. } => *transient,
         }
     }
@@ -193,7 +198,7 @@ impl VaultError {
             | Self::Garbled { hint, .. }
             | Self::Idp { hint, .. } => hint.clone(),
             Self::Held { .. } => None,
-            Self::Unreachable(cause) => cause.hint(),
+            Self::Unreachable(cause) | Self::CertLogin(cause) => cause.hint(),
         }
     }
 }

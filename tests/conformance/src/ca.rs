@@ -16,14 +16,14 @@ pub struct Ca {
     root_pem: String,
 }
 
-/// A server certificate and its key.
+/// A certificate of a server or a client, and its key.
 #[derive(Clone, Debug)]
 pub struct Issued {
-    /// PEM: the server's certificate alone.
+    /// PEM: the certificate alone.
     pub cert: String,
     /// PEM: its private key.
     pub key: String,
-    /// PEM: the certificate and the intermediates, without the root, as a server should send them.
+    /// PEM: the certificate and the intermediates, without the root, as they should be sent.
     pub chain: String,
 }
 
@@ -70,10 +70,21 @@ impl Ca {
         self.issue_with(names, Validity::Now)
     }
 
+    /// A client certificate that is valid now, with this common name.
+    pub fn issue_client(&self, name: &str) -> Issued {
+        let mut params = server(&[name], Validity::Now);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.sign(params)
+    }
+
     /// A server certificate for these names with a chosen validity.
     pub fn issue_with(&self, names: &[&str], validity: Validity) -> Issued {
-        let (params, key) = (server(names, validity), new_key());
-        let cert = params.signed_by(&key, &self.issuer).expect("a server certificate").pem();
+        self.sign(server(names, validity))
+    }
+
+    fn sign(&self, params: CertificateParams) -> Issued {
+        let key = new_key();
+        let cert = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
         let chain = [&cert].into_iter().chain(&self.chain).cloned().collect();
         Issued { cert, key: key.serialize_pem(), chain }
     }

@@ -9,6 +9,7 @@
 //! never a skipped test. All of them listen on free loopback ports, keep their files in temporary directories,
 //! and end when their handle is dropped.
 
+mod audit;
 pub mod ca;
 pub mod canary;
 pub mod cases;
@@ -22,6 +23,7 @@ mod relay;
 mod server;
 mod stub;
 
+pub use audit::{Audit, Audited};
 pub use canary::Canary;
 pub use devstack::{DevStack, DevStackInfo};
 pub use oidc::OidcProvider;

@@ -1,8 +1,9 @@
 //! A real OpenBao server of a test, in dev mode or with TLS, and the ways to prepare and disturb it.
 //!
-//! `openbao/start.rs` starts the process. Prepare a server as a person would, with [`OpenBao::cli`]; ask for
+//! `openbao/start.rs` starts the process; `openbao/kept.rs` starts one that can be restarted. Prepare a server as a person would, with [`OpenBao::cli`]; ask for
 //! exact replies with [`OpenBao::request`].
 
+mod kept;
 mod start;
 
 use std::{

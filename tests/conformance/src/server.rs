@@ -2,7 +2,13 @@
 //!
 //! Knows no protocol; `openbao.rs`, `oidc.rs` and `devstack.rs` say how to start one and when it is ready.
 
-use std::{fs, net::TcpListener, path::PathBuf, process::Stdio, time::Duration};
+use std::{
+    fs,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use tokio::{
@@ -24,19 +30,26 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts `command` with standard output and error going to a log file in `directory`.
-    pub(crate) fn start(name: &'static str, mut command: Command, directory: TempDir) -> Self {
+    pub(crate) fn start(name: &'static str, command: Command, directory: TempDir) -> Self {
         let log = directory.path().join(format!("{name}.log"));
-        let out = fs::OpenOptions::new().create(true).append(true).open(&log).expect("a log file");
-        let err = out.try_clone().expect("a second handle to the log file");
-        // The pipe is never written: it closes when this process ends, even by a kill, and a server that
-        // watches it ends too.
-        command.stdin(Stdio::piped()).stdout(out).stderr(err).kill_on_drop(true);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{name} did not start: {error}"));
+        let child = spawn(name, command, &log);
         Self { name, child, log, directory }
     }
 
+    /// Starts `command` in place of a process that has ended, with the same log file and directory.
+    pub(crate) fn start_again(&mut self, command: Command) {
+        self.child = spawn(self.name, command, &self.log);
+    }
+
+    /// Sends a signal: `-STOP`.
+    pub(crate) fn signal(&self, signal: &str) {
+        let pid = self.child.id().unwrap_or_else(|| panic!("{} has ended", self.name)).to_string();
+        let status = std::process::Command::new("kill").args([signal, &pid]).status();
+        assert!(status.is_ok_and(|status| status.success()), "{} got no {signal}", self.name);
+    }
+
     /// The temporary directory that lives as long as the server.
-    pub(crate) fn directory(&self) -> &std::path::Path {
+    pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
@@ -83,6 +96,15 @@ impl Server {
     pub(crate) async fn kill(&mut self) {
         self.child.kill().await.expect("a child can be killed");
     }
+}
+
+fn spawn(name: &str, mut command: Command, log: &Path) -> Child {
+    let out = fs::OpenOptions::new().create(true).append(true).open(log).expect("a log file");
+    let err = out.try_clone().expect("a second handle to the log file");
+    // The pipe is never written: it closes when this process ends, even by a kill, and a server that watches it ends
+    // too.
+    command.stdin(Stdio::piped()).stdout(out).stderr(err).kill_on_drop(true);
+    command.spawn().unwrap_or_else(|error| panic!("{name} did not start: {error}"))
 }
 
 /// A loopback port that is free now, and so is the next one (OpenBao takes it for its cluster listener).

@@ -32,8 +32,8 @@ pub enum Answer {
     Bytes(Vec<u8>),
     /// These bytes, and then `x` until the client has had enough.
     Endless(Vec<u8>),
-    /// These bytes, one a second.
-    Drip(Vec<u8>),
+    /// The first bytes at once, then one of the others each second.
+    Drip(Vec<u8>, Vec<u8>),
     /// Nothing, with the connection left open.
     Silence,
 }
@@ -152,8 +152,9 @@ async fn serve(
                 sent = stream.write_all(&more).await;
             }
         }
-        Answer::Drip(bytes) => {
-            for byte in bytes {
+        Answer::Drip(bytes, more) => {
+            stream.write_all(&bytes).await.ok();
+            for byte in more {
                 if stream.write_all(&[byte]).await.is_err() || stream.flush().await.is_err() {
                     return;
                 }

@@ -2,13 +2,14 @@
 //!
 //! Owns the translation from HTTP. Must not know which handler it goes to.
 
-use super::field::Fields;
+use super::field::{Fields, parse_seconds};
 use super::policy::Capability;
 use super::reply::Refusal;
 use super::token::Token;
 use crate::wire::Request;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
+use std::time::Duration;
 
 /// What is asked for. `POST` and `PUT` are both [`Operation::Update`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub(super) struct Call {
     pub(super) captured: Vec<(&'static str, String)>,
     pub(super) body: Map<String, Value>,
     pub(super) query: Vec<(String, String)>,
+    /// For how long the answer is to be wrapped, if it is.
+    pub(super) wrap_ttl: Option<Duration>,
     /// The text of the token that came along.
     pub(super) token_id: Option<String>,
     /// The token, once it is known to live.
@@ -79,6 +82,7 @@ impl Call {
             captured: Vec::new(),
             body,
             query: request.query.clone(),
+            wrap_ttl: wrap_ttl(request)?,
             token_id: token_id(request),
             token: None,
         })
@@ -107,6 +111,17 @@ impl Call {
 pub(super) fn token_id(request: &Request) -> Option<String> {
     let bearer = || request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     request.header("x-vault-token").or_else(bearer).map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())
+}
+
+/// `X-Vault-Wrap-TTL`: seconds, or a text with a unit.
+fn wrap_ttl(request: &Request) -> Result<Option<Duration>, Refusal> {
+    let Some(text) = request.header("x-vault-wrap-ttl").filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    let refused = |what: &str| Refusal::bad(format!("error parsing X-Vault-Wrap-TTL header: {what}"));
+    let seconds = parse_seconds(text).map_err(|error| refused(&error))?;
+    let seconds = u64::try_from(seconds).map_err(|_| refused("requested wrap ttl cannot be negative"))?;
+    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
 }
 
 fn body(request: &Request, operation: Operation) -> Result<Map<String, Value>, Refusal> {

@@ -5,7 +5,7 @@
 
 use super::kv;
 use super::policy::Policies;
-use super::sys::{Mounts, Seal};
+use super::sys::{Mounts, Seal, Wrappings};
 use super::token::Tokens;
 use crate::clock::Clock;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,6 +17,7 @@ pub(super) struct Core {
     pub(super) mounts: Mounts,
     pub(super) policies: Policies,
     pub(super) tokens: Tokens,
+    pub(super) wrappings: Wrappings,
 }
 
 /// The state, shared between connections.
@@ -30,7 +31,14 @@ impl Shared {
         mounts.add_secrets("secret/", kv::Version::V2, "key/value secret storage");
         let policies = Policies::with_default(&clock);
         let tokens = Tokens::with_root(root_token, &clock);
-        Self(Mutex::new(Core { clock, seal: Seal::new(), mounts, policies, tokens }))
+        Self(Mutex::new(Core {
+            clock,
+            seal: Seal::new(),
+            mounts,
+            policies,
+            tokens,
+            wrappings: Wrappings::default(),
+        }))
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Core> {

@@ -19,6 +19,8 @@ pub enum PathClass {
     Auth,
     /// `sys/health`, `sys/seal-status`, `sys/leader`, `sys/init`.
     Health,
+    /// `sys/wrapping/...`.
+    Wrapping,
     /// The rest of `sys/...`.
     System,
     /// Everything else: the secrets engines.
@@ -34,6 +36,7 @@ impl PathClass {
             Some(("auth", rest)) if rest.ends_with("/login") => Self::Login,
             Some(("auth", _)) => Self::Auth,
             Some(("sys", "health" | "seal-status" | "leader" | "init")) => Self::Health,
+            Some(("sys", rest)) if rest.starts_with("wrapping/") => Self::Wrapping,
             Some(("sys", _)) => Self::System,
             _ => Self::Secret,
         }
@@ -136,6 +139,7 @@ mod tests {
             ("/v1/auth/token/lookup-self", PathClass::Token),
             ("/v1/auth/jwt/role/demo", PathClass::Auth),
             ("/v1/sys/health", PathClass::Health),
+            ("/v1/sys/wrapping/unwrap", PathClass::Wrapping),
             ("/v1/sys/mounts", PathClass::System),
             ("/v1/secret/data/password", PathClass::Secret),
         ];

@@ -27,6 +27,8 @@ pub(super) struct Envelope {
     data: Value,
     auth: Value,
     warnings: Vec<String>,
+    /// What stands for an answer that was wrapped.
+    wrap_info: Value,
     lease_duration: u64,
     /// Older endpoints under `sys/` repeat the data beside the envelope's own keys.
     repeat_data: bool,
@@ -76,6 +78,19 @@ impl Reply {
         })
     }
 
+    /// 200 with what is told of a wrapped answer.
+    pub(super) fn wrap_info(info: Value) -> Self {
+        Self::wrapped(|envelope| envelope.wrap_info = info)
+    }
+
+    /// The document, if it is one that can be wrapped.
+    pub(super) fn wrappable(&self) -> Option<Value> {
+        match self {
+            Self::Wrapped(envelope) if envelope.status == 200 => Some(envelope.document()),
+            _ => None,
+        }
+    }
+
     /// Says for how many seconds the data is good.
     pub(super) fn leased(mut self, seconds: u64) -> Self {
         if let Self::Wrapped(envelope) = &mut self {
@@ -104,12 +119,14 @@ impl Envelope {
         if let (true, Value::Object(data)) = (self.repeat_data, &self.data) {
             document.extend(data.clone());
         }
-        document.insert("request_id".into(), random::uuid().into());
+        // A wrapping's own answer has none.
+        let request_id = if self.wrap_info.is_null() { random::uuid() } else { String::new() };
+        document.insert("request_id".into(), request_id.into());
         document.insert("lease_id".into(), "".into());
         document.insert("renewable".into(), false.into());
         document.insert("lease_duration".into(), self.lease_duration.into());
         document.insert("data".into(), self.data.clone());
-        document.insert("wrap_info".into(), Value::Null);
+        document.insert("wrap_info".into(), self.wrap_info.clone());
         document.insert(
             "warnings".into(),
             if self.warnings.is_empty() { Value::Null } else { json!(self.warnings) },

@@ -9,7 +9,7 @@ use super::policy::Capability;
 use super::reply::{Outcome, Refusal, Reply};
 use super::sys::Backend;
 use super::token::LastUse;
-use super::{jwt, kv, sys, token};
+use super::{approle, jwt, kv, sys, token};
 use crate::wire::{Request, Response};
 use serde_json::json;
 use std::future::Future;
@@ -17,10 +17,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 /// All routes, by the backend that is mounted.
-const ROUTES: [(Backend, &[Route]); 5] = [
+const ROUTES: [(Backend, &[Route]); 6] = [
     (Backend::System, sys::ROUTES),
     (Backend::Token, token::ROUTES),
     (Backend::Jwt, jwt::ROUTES),
+    (Backend::AppRole, approle::ROUTES),
     (Backend::KvV1, kv::V1_ROUTES),
     (Backend::KvV2, kv::V2_ROUTES),
 ];
@@ -121,6 +122,7 @@ fn redirect(request: &Request, path: &str) -> Response {
 async fn backends(shared: &Arc<Shared>, request: &Request, path: &str, in_root: bool) -> Outcome {
     let Admitted { task, call, last_use } = admit(&mut shared.lock(), request, path, in_root)?;
     let token = call.token.as_ref().map(|token| token.id.clone());
+    let (path, wrap_ttl) = (call.path.clone(), call.wrap_ttl);
     let outcome = match task {
         Task::Help(text) => Ok(Reply::Raw(200, json!({"help": text, "see_also": null, "openapi": null}))),
         Task::Run(Handler::Now(handler)) => handler(&mut shared.lock(), &call),
@@ -129,7 +131,10 @@ async fn backends(shared: &Arc<Shared>, request: &Request, path: &str, in_root: 
     if let (Some(id), Some(last_use)) = (token, last_use) {
         shared.lock().tokens.after_use(&id, last_use);
     }
-    outcome
+    match wrap_ttl {
+        Some(ttl) => outcome.map(|reply| sys::wrap(&mut shared.lock(), &path, ttl, reply)),
+        None => outcome,
+    }
 }
 
 /// A call that may go on.
@@ -151,9 +156,6 @@ fn admit(core: &mut Core, request: &Request, path: &str, in_root: bool) -> Resul
     }
     if !in_root {
         return Err(Refusal::new(404, "namespace not found"));
-    }
-    if request.header("x-vault-wrap-ttl").is_some_and(|ttl| ttl != "0") {
-        return Err(Refusal::bad("the dev vault does not wrap responses"));
     }
     let mut call = Call::read(request, path)?;
     let route = find(core, &mut call);

@@ -5,12 +5,14 @@
 mod access;
 mod mounts;
 mod seal;
+mod wrapping;
 
 pub(super) use mounts::{Backend, Mounts};
 pub(super) use seal::{Seal, health};
+pub(super) use wrapping::{Wrappings, wrap};
 
 use super::call::Operation::{Delete, List, Read, Update};
-use super::router::Guard::{AnyToken, Policy, Sudo};
+use super::router::Guard::{AnyToken, Open, Policy, Sudo};
 use super::router::{Handler::Now, Route};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -62,7 +64,7 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         guard: Sudo,
         exists: None,
-        help: "Enable an auth method (type jwt), look at it, disable it.",
+        help: "Enable an auth method (type jwt or approle), look at it, disable it.",
     },
     Route {
         pattern: "internal/ui/mounts",
@@ -130,5 +132,26 @@ pub(super) const ROUTES: &[Route] = &[
         guard: Policy,
         exists: None,
         help: "Tell what the token with this accessor may do on some paths.",
+    },
+    Route {
+        pattern: "wrapping/wrap",
+        operations: &[(Update, Now(wrapping::echo))],
+        guard: Policy,
+        exists: None,
+        help: "Wrap what is sent.",
+    },
+    Route {
+        pattern: "wrapping/lookup",
+        operations: &[(Read, Now(wrapping::lookup)), (Update, Now(wrapping::lookup))],
+        guard: Open,
+        exists: None,
+        help: "Tell whether a wrapping token can be used, and what made it.",
+    },
+    Route {
+        pattern: "wrapping/unwrap",
+        operations: &[(Read, Now(wrapping::unwrap)), (Update, Now(wrapping::unwrap))],
+        guard: Open,
+        exists: None,
+        help: "Give what is wrapped, once.",
     },
 ];

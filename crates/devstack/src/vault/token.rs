@@ -3,8 +3,10 @@
 //! Owns every token, root's included. Must not know policies' contents or who logs in; `token/paths.rs` has the
 //! handlers under `auth/token/`, and `jwt` asks for tokens here.
 
+mod params;
 mod paths;
 
+pub(super) use params::{Params, Person, not_enforced};
 pub(super) use paths::ROUTES;
 
 use crate::clock::{Clock, go_duration, rfc3339};

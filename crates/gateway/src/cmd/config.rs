@@ -23,21 +23,18 @@ struct Finding {
 /// Checks a document, and the settings around it.
 pub(super) async fn check(options: &Options, file: Option<PathBuf>, json: bool) -> Result<ExitCode> {
     let settings = Settings::load(options)?;
-    let named = settings.text("declarative_config").map(|path| PathBuf::from(path.expose()));
     let of_settings =
         Finding { file: "settings".to_owned(), violations: settings_violations(&settings).await? };
-    let of_file = match file.or(named) {
-        Some(file) => match load(&settings, &file) {
-            Ok(loaded) => Finding { file: loaded.name, violations: loaded.checked.warnings },
-            Err(error) => match error.downcast::<Refused>() {
-                Ok(Refused { file, violations }) => Finding { file, violations },
-                Err(error) => return Err(error),
-            },
+    let of_file = match load(&settings, file.as_deref()).await {
+        Ok(Some(loaded)) => Finding { file: loaded.name, violations: loaded.checked.warnings },
+        Err(error) => match error.downcast::<Refused>() {
+            Ok(Refused { file, violations }) => Finding { file, violations },
+            Err(error) => return Err(error),
         },
-        None if options.conf.is_some() => {
+        Ok(None) if options.conf.is_some() => {
             Finding { file: "declarative_config".to_owned(), violations: Vec::new() }
         }
-        None => {
+        Ok(None) => {
             return Err(Failure::new(
                 "there is nothing to check",
                 "name a file, as in `postern config check kong.yaml`, or set declarative_config",

@@ -16,7 +16,7 @@ use tokio::process::Command;
 use url::Url;
 use zeroize::Zeroizing;
 
-use super::dev::taken_ports;
+use super::dev::{stopped, taken_ports};
 use crate::report::{BOLD, DIM, GREEN, YELLOW};
 
 const ROOT_TOKEN: &str = "root";
@@ -171,8 +171,7 @@ impl Walk {
         say(&format!("  {program} config check {file}"))?;
         say("  vault kv put -mount=secret password pass=another     (or bao; then get it again)")?;
         say("\nEverything is gone when this ends. Ctrl-C ends it.")?;
-        tokio::signal::ctrl_c().await?;
-        Ok(())
+        stopped().await
     }
 
     /// What the tutorial exports.

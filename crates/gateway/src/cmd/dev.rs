@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use postern_devstack::{Stack, StackOptions, WARNING};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::vault::println;
 use crate::cli::Dev;
@@ -32,9 +33,19 @@ pub(super) async fn dev(dev: Dev) -> Result<ExitCode> {
     } else {
         print(&stack)?
     }
-    tokio::signal::ctrl_c().await?;
+    stopped().await?;
     stack.shutdown().await;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until somebody ends this: Ctrl-C, or a polite `kill`.
+pub(super) async fn stopped() -> Result<()> {
+    let mut terminated = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminated.recv() => {}
+    }
+    Ok(())
 }
 
 /// The ports that were chosen because the usual ones are taken.

@@ -5,11 +5,11 @@
 
 use std::collections::HashSet;
 
+use postern_secrets::nearest::did_you_mean;
 use postern_secrets::{Kind, Reference, Template};
 
 use crate::document::{Document, Node, Scalar, Value};
 use crate::entity::vault;
-use crate::nearest::did_you_mean;
 use crate::violation::{Position, Report, Violation};
 
 /// Among more vaults than this the one that was meant is not looked for.

@@ -10,9 +10,10 @@ mod names;
 
 pub use names::COLLECTIONS;
 
+use postern_secrets::nearest::did_you_mean;
+
 use super::Document;
 use super::node::{Kind, Node};
-use crate::nearest::did_you_mean;
 use crate::violation::{Report, Violation};
 use names::{META, ONLY_DB_LESS, ONLY_DECK};
 

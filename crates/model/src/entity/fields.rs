@@ -3,10 +3,10 @@
 //! Owns: unknown fields, types, and the words for what is wrong, which are Kong's where it has some. Must not know:
 //! which fields an entity has; its own file says so.
 
+use postern_secrets::nearest::did_you_mean;
 use uuid::Uuid;
 
 use crate::document::{Entry, Kind, Node};
-use crate::nearest::did_you_mean;
 use crate::violation::{Position, Report, Violation};
 
 /// A mapping that is being read as an entity.

@@ -7,12 +7,12 @@ mod config;
 
 use std::collections::BTreeMap;
 
+use postern_secrets::nearest::did_you_mean;
 use postern_secrets::{Kind, Settings, reserved_prefixes};
 use uuid::Uuid;
 
 use super::{Fields, id};
 use crate::document::Node;
-use crate::nearest::did_you_mean;
 use crate::violation::{Position, Report};
 
 /// The top-level name of vaults.

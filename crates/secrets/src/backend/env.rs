@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 
+use crate::nearest::nearest;
 use crate::reference::Version;
 use crate::secret::Secret;
-use crate::settings::nearest;
 use crate::vault::{Read, Vault, VaultError};
 
 /// A snapshot of environment variables.

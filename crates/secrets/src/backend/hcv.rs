@@ -34,8 +34,9 @@ pub struct Hcv {
 impl Hcv {
     /// A session as configured; nothing is sent before the first read. References must be filled in already.
     pub fn new(settings: &Settings, trust: &Trust) -> Result<Self, FieldError> {
-        let client = Client::new(trust, settings.flag("ssl_verify"));
-        Ok(Self { api: Api::new(settings, client)?, login: Login::new(settings)?, tokens: Tokens::default() })
+        let login = Login::new(settings)?;
+        let client = Client::with_identity(trust, settings.flag("ssl_verify"), login.identity());
+        Ok(Self { api: Api::new(settings, client)?, login, tokens: Tokens::default() })
     }
 }
 

@@ -16,12 +16,14 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
+use rustls::sign::SingleCertAndKey;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme,
 };
 use thiserror::Error as ThisError;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::identity::Identity;
 use super::trust::Trust;
 
 /// Why a certificate chain was refused. The texts are OpenSSL's, with its numbers, where it has them.
@@ -96,16 +98,22 @@ impl Untrusted {
     }
 }
 
-/// A TLS configuration that trusts these certificates, or, with `verify` off, anyone.
-pub(super) fn client_config(trust: &Trust, verify: bool) -> ClientConfig {
+/// A TLS configuration that trusts these certificates, or, with `verify` off, anyone. `identity` is shown to whoever
+/// asks for it.
+pub(super) fn client_config(trust: &Trust, verify: bool, identity: Option<&Identity>) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let verifier = Verifier::new(trust, verify, &provider);
-    ClientConfig::builder_with_provider(provider)
+    let config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .expect("the provider supports the default versions")
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth()
+        .with_custom_certificate_verifier(Arc::new(verifier));
+    match identity {
+        Some(Identity(certified)) => {
+            config.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(Arc::clone(certified))))
+        }
+        None => config.with_no_client_auth(),
+    }
 }
 
 /// Our verifier's reason, if that is what this error is about.

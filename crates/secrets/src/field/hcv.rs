@@ -83,7 +83,12 @@ pub const FIELDS: &[Field] = &[
         doc: "Mount of the kubernetes auth method.",
         ..FIXED
     },
-    Field { name: "kube_api_token_file", doc: "File with the service account's token.", ..FIXED },
+    Field {
+        name: "kube_api_token_file",
+        doc: "File with the service account's token, read at each login; without one \
+              /run/secrets/kubernetes.io/serviceaccount/token.",
+        ..FIXED
+    },
     Field {
         name: "approle_auth_path",
         default: Some(Default::Text("approle")),
@@ -92,13 +97,18 @@ pub const FIELDS: &[Field] = &[
     },
     Field { name: "approle_role_id", rule: Rule::NotBlank, doc: "The AppRole's role id.", ..CREDENTIAL },
     Field { name: "approle_secret_id", rule: Rule::NotBlank, doc: "The AppRole's secret id.", ..CREDENTIAL },
-    Field { name: "approle_secret_id_file", doc: "File with the AppRole's secret id.", ..FIXED },
+    Field {
+        name: "approle_secret_id_file",
+        rule: Rule::NotBlank,
+        doc: "File with the AppRole's secret id, read at each login; approle_secret_id counts before it.",
+        ..FIXED
+    },
     Field {
         name: "approle_response_wrapping",
         aliases: &["approle_respons_wrapping"],
         ty: Type::Boolean,
         default: Some(Default::Boolean(false)),
-        doc: "Whether the secret id is a response-wrapping token.",
+        doc: "Whether what is given as secret id is a token that wraps it; it is unwrapped once, and held in memory.",
         ..FIXED
     },
     Field {
@@ -182,16 +192,37 @@ pub const FIELDS: &[Field] = &[
 pub(crate) fn conflicts(settings: &Settings) -> Vec<FieldError> {
     // A method that is itself a reference is looked at when its value is known.
     let Some(method) = settings.text("auth_method") else { return Vec::new() };
-    match method.expose() {
-        "token" => required(settings, "token", &["token"]),
+    let method = method.expose();
+    let required = |names| required(settings, method, names);
+    match method {
+        "token" => required(&["token"]),
+        "approle" => {
+            let mut errors = required(&["approle_role_id"]);
+            if !settings.is_set("approle_secret_id") && !settings.is_set("approle_secret_id_file") {
+                errors.push(
+                    FieldError::new("approle_secret_id", "required field missing")
+                        .with_hint("auth_method approle needs it, or approle_secret_id_file"),
+                );
+            }
+            errors
+        }
+        "kubernetes" => required(&["kube_role"]),
+        "cert" => {
+            let mut errors = required(&["cert_auth_cert", "cert_auth_cert_key"]);
+            errors.extend(not_over_tls(settings));
+            errors.extend(
+                ["cert_auth_cert", "cert_auth_cert_key"].iter().filter_map(|name| not_pem(settings, name)),
+            );
+            errors
+        }
         "jwt" | "oauth2" => {
-            let mut errors = required(settings, method.expose(), &["jwt_role"]);
+            let mut errors = required(&["jwt_role"]);
             if !settings.is_set("jwt_file") {
-                errors.extend(required(
-                    settings,
-                    method.expose(),
-                    &["oauth2_token_endpoint", "oauth2_client_id", "oauth2_client_secret"],
-                ));
+                errors.extend(required(&[
+                    "oauth2_token_endpoint",
+                    "oauth2_client_id",
+                    "oauth2_client_secret",
+                ]));
             } else if settings.is_set("oauth2_token_endpoint") {
                 errors.push(
                     FieldError::new("jwt_file", "cannot be used together with oauth2_token_endpoint")
@@ -200,11 +231,29 @@ pub(crate) fn conflicts(settings: &Settings) -> Vec<FieldError> {
             }
             errors
         }
-        other => vec![
-            FieldError::new("auth_method", format!("'{other}' is not in this build"))
-                .with_hint("this build logs in by: token, jwt (also spelled oauth2)"),
-        ],
+        other => {
+            vec![FieldError::new("auth_method", format!("'{other}' is not in this build")).with_hint(
+                "this build logs in by: token, approle, kubernetes, cert, jwt (also spelled oauth2)",
+            )]
+        }
     }
+}
+
+/// A client certificate is shown in TLS, and nowhere else.
+fn not_over_tls(settings: &Settings) -> Option<FieldError> {
+    let protocol = settings.text("protocol").filter(|protocol| protocol.expose() != "https")?;
+    let error =
+        FieldError::new("protocol", format!("is {}, but auth_method cert needs https", protocol.expose()));
+    Some(error.with_hint("the certificate is shown in the TLS handshake: set protocol: https"))
+}
+
+/// The usual mistake with PEM: the path of the file.
+fn not_pem(settings: &Settings, name: &'static str) -> Option<FieldError> {
+    settings.text(name).filter(|text| !text.expose().contains("-----BEGIN"))?;
+    Some(FieldError::new(name, "is not PEM text").with_hint(
+        "the text itself is wanted, from its -----BEGIN line on, not a path; a reference can bring it in, such as \
+         \"{vault://env/my-cert}\"",
+    ))
 }
 
 fn required(settings: &Settings, method: &str, names: &[&str]) -> Vec<FieldError> {

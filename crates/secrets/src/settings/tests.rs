@@ -10,6 +10,8 @@ fn entity(kind: Kind, config: Json) -> Result<Settings, Vec<String>> {
     Settings::from_entity(kind, config.as_object().unwrap()).map_err(errors)
 }
 
+const PEM: &str = "-----BEGIN SOMETHING-----";
+
 fn reference(text: &str) -> Reference {
     Reference::parse(text).unwrap()
 }
@@ -73,7 +75,46 @@ fn refuses_in_kongs_words() {
             json!({"auth_method": "approle", "approle_role_id": " "}),
             "approle_role_id: must not be blank",
         ),
+        (
+            Kind::Hcv,
+            json!({"auth_method": "approle", "approle_role_id": "r"}),
+            "approle_secret_id: required field missing",
+        ),
+        (
+            Kind::Hcv,
+            json!({"auth_method": "approle", "approle_secret_id_file": "/s"}),
+            "approle_role_id: required field missing",
+        ),
+        (
+            Kind::Hcv,
+            json!({"auth_method": "approle", "approle_role_id": "r", "approle_secret_id": "\t"}),
+            "approle_secret_id: must not be blank",
+        ),
+        (Kind::Hcv, json!({"auth_method": "kubernetes"}), "kube_role: required field missing"),
+        (
+            Kind::Hcv,
+            json!({"auth_method": "cert", "protocol": "https", "cert_auth_cert": PEM}),
+            "cert_auth_cert_key: required field missing",
+        ),
+        (
+            Kind::Hcv,
+            json!({"auth_method": "cert", "protocol": "https", "cert_auth_cert": "/c", "cert_auth_cert_key": PEM}),
+            "cert_auth_cert: is not PEM text",
+        ),
+        (
+            Kind::Hcv,
+            json!({"auth_method": "cert", "cert_auth_cert": PEM, "cert_auth_cert_key": PEM}),
+            "protocol: is http, but auth_method cert needs https",
+        ),
+        (
+            Kind::Hcv,
+            json!({"auth_method": "aws_ec2", "aws_auth_role": "r"}),
+            "auth_method: 'aws_ec2' is not in this build",
+        ),
+        (Kind::Hcv, json!({"auth_method": "aws_iam"}), "auth_method: 'aws_iam' is not in this build"),
+        (Kind::Hcv, json!({"auth_method": "gcp_iam"}), "auth_method: 'gcp_iam' is not in this build"),
         (Kind::Hcv, json!({"auth_method": "gcp_gce"}), "auth_method: 'gcp_gce' is not in this build"),
+        (Kind::Hcv, json!({"auth_method": "azure"}), "auth_method: 'azure' is not in this build"),
         (
             Kind::Hcv,
             json!({"auth_method": "jwt", "jwt_role": "a", "oauth2_role_name": "b", "jwt_file": "/j"}),
@@ -109,6 +150,25 @@ fn reports_everything_at_once() {
             "oauth2_client_secret: required field missing"
         ]
     );
+}
+
+#[test]
+fn every_login_of_this_build_decodes() {
+    let reference = "{vault://env/x}";
+    let logins = [
+        json!({"token": "t"}),
+        json!({"auth_method": "approle", "approle_role_id": "r", "approle_secret_id": "s"}),
+        json!({"auth_method": "approle", "approle_role_id": "r", "approle_secret_id_file": "/s",
+               "approle_response_wrapping": true, "approle_auth_path": "/team/approle/"}),
+        json!({"auth_method": "kubernetes", "kube_role": "r", "kube_auth_path": "k8s", "kube_api_token_file": "/t"}),
+        json!({"auth_method": "cert", "protocol": "https", "cert_auth_cert": PEM, "cert_auth_cert_key": PEM}),
+        // What is not known yet is not judged.
+        json!({"auth_method": "cert", "protocol": reference, "cert_auth_cert": reference,
+               "cert_auth_cert_key": reference, "cert_auth_role_name": "r"}),
+    ];
+    for login in logins {
+        assert_eq!(entity(Kind::Hcv, login.clone()).err(), None, "{login}");
+    }
 }
 
 #[test]

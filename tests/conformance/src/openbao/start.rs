@@ -14,14 +14,19 @@ use crate::{
     server::{READY_WITHIN, Server, free_port},
 };
 
+/// [`crate::Audit`] asks for an audit device when a test wants one; OpenBao takes them from its configuration alone,
+/// unless told otherwise.
+const AUDIT_ON_REQUEST: &str = "unsafe_allow_api_audit_creation = true\n";
 /// How often another port is tried.
-const TRIES: usize = 5;
+pub(super) const TRIES: usize = 5;
 
 pub(super) async fn dev() -> OpenBao {
     for _ in 0..TRIES {
         let port = free_port();
         let directory = TempDir::new().expect("a temporary directory");
+        let config = write(directory.path(), "dev.hcl", AUDIT_ON_REQUEST);
         let mut command = bao_server(directory.path());
+        command.arg("-config").arg(config);
         command.args(["-dev", "-dev-root-token-id=root", "-dev-no-store-token"]);
         command.arg(format!("-dev-listen-address=127.0.0.1:{port}"));
         let mut server = Server::start("openbao", command, directory);
@@ -67,31 +72,33 @@ pub(super) async fn tls(files: TlsFiles) -> OpenBao {
     panic!("OpenBao found its port taken {TRIES} times");
 }
 
-fn bao_server(home: &Path) -> Command {
+pub(super) fn bao_server(home: &Path) -> Command {
     let mut command = Command::new(OpenBao::binary());
     command.env_clear().env("PATH", search_path()).env("HOME", home).arg("server");
     command
 }
 
 fn write_config(directory: &Path, files: &TlsFiles, port: u16, admin_port: u16) -> std::path::PathBuf {
-    let write = |name: &str, text: &str| {
-        let path = directory.join(name);
-        fs::write(&path, text).expect("a file in the temporary directory");
-        path
-    };
-    let cert = write("server-cert.pem", &files.cert);
-    let key = write("server-key.pem", &files.key);
+    let cert = write(directory, "server-cert.pem", &files.cert);
+    let key = write(directory, "server-key.pem", &files.key);
     let config = format!(
         "storage \"inmem\" {{}}\n\
          listener \"tcp\" {{\n  address = \"127.0.0.1:{port}\"\n  tls_cert_file = {cert:?}\n  tls_key_file = {key:?}\n}}\n\
          listener \"tcp\" {{\n  address = \"127.0.0.1:{admin_port}\"\n  tls_disable = true\n}}\n\
-         api_addr = \"https://127.0.0.1:{port}\"\n"
+         api_addr = \"https://127.0.0.1:{port}\"\n\
+         {AUDIT_ON_REQUEST}"
     );
-    write("config.hcl", &config)
+    write(directory, "config.hcl", &config)
+}
+
+fn write(directory: &Path, name: &str, text: &str) -> std::path::PathBuf {
+    let path = directory.join(name);
+    fs::write(&path, text).expect("a file in the temporary directory");
+    path
 }
 
 /// Init with one share, unseal, and mount what dev mode mounts.
-async fn initialise(bao: &mut OpenBao) {
+pub(super) async fn initialise(bao: &mut OpenBao) {
     let shares = json!({"secret_shares": 1, "secret_threshold": 1});
     let (status, reply) = bao.request_as(None, "PUT", "sys/init", Some(&shares)).await;
     assert_eq!(status, 200, "init: {reply}");
@@ -105,7 +112,7 @@ async fn initialise(bao: &mut OpenBao) {
 }
 
 /// A new KV version 2 mount answers 400 while it upgrades itself.
-async fn wait_for_kv(bao: &OpenBao) {
+pub(super) async fn wait_for_kv(bao: &OpenBao) {
     let pause = Duration::from_millis(50);
     for _ in 0..READY_WITHIN.as_millis() / pause.as_millis() {
         let (status, _) = bao.request("GET", "secret/config", None).await;
@@ -121,7 +128,7 @@ fn text(value: &Value) -> &str {
     value.as_str().expect("a text in OpenBao's reply")
 }
 
-fn give_up_unless_port_was_taken(server: &Server) {
+pub(super) fn give_up_unless_port_was_taken(server: &Server) {
     let log = server.log();
     assert!(log.contains("address already in use"), "OpenBao ended before it was ready:\n{log}");
 }

@@ -4,7 +4,7 @@
 
 use std::fs;
 
-use postern_conformance::{OidcProvider, OpenBao, Outcome, TlsFiles, ca::Ca};
+use postern_conformance::{Audit, OidcProvider, OpenBao, Outcome, TlsFiles, ca::Ca};
 use serde_json::json;
 
 #[tokio::test]
@@ -54,6 +54,20 @@ async fn openbao_tls_seals_unseals_and_dies() {
 
     bao.kill().await;
     bao.cli(&["status"]).await.fails_with(1).stderr_has(&["connection refused"]);
+}
+
+#[tokio::test]
+async fn openbao_audits_each_request_once() {
+    let server = Ca::new("Test Root").issue(&["127.0.0.1"]);
+    let tls = OpenBao::tls(TlsFiles { cert: server.cert, key: server.key }).await;
+    for bao in [OpenBao::dev().await, tls] {
+        let audit = Audit::of(&bao).await;
+        bao.request("GET", "secret/data/none", None).await;
+        bao.request_as(Some("wrong"), "GET", "secret/data/none", None).await;
+        bao.request_as(None, "POST", "auth/approle/login", Some(&json!({}))).await;
+        let (reads, logins) = (audit.count("secret/data/none"), audit.count("auth/approle/login"));
+        assert_eq!((reads, logins), (2, 1), "{:?}", audit.requests());
+    }
 }
 
 #[tokio::test]

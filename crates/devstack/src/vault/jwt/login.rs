@@ -8,11 +8,10 @@ use super::keys::{self, KeySet, Unverified};
 use super::role::Role;
 use crate::vault::call::Call;
 use crate::vault::core::{Core, Shared};
-use crate::vault::reply::{Outcome, Refusal, Reply};
+use crate::vault::reply::{Outcome, Refusal};
 use crate::vault::router::Later;
-use crate::vault::token::{Kind, MAX_LIFE, Wish, cap};
+use crate::vault::token::Person;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub(super) fn login(shared: Arc<Shared>, call: Call) -> Later {
     Box::pin(async move {
@@ -87,45 +86,8 @@ fn grant(core: &mut Core, call: &Call, asked: &Asked, token: &Unverified<'_>) ->
         return Err(Refusal::new(500, "missing name in alias"));
     }
     let metadata = claims::metadata(&token.claims, role_name, role).map_err(Refusal::bad)?;
-    if role.token_policies.iter().any(|policy| policy == "root") {
-        return Err(Refusal::bad("auth methods cannot create root tokens"));
-    }
-    let mut policies = role.token_policies.clone();
-    if !role.token_no_default_policy {
-        policies.push("default".to_owned());
-    }
-    policies.sort();
-    policies.dedup();
-    let kind = if role.makes_batch_tokens() { Kind::Batch } else { Kind::Service };
     let mount_name = call.mount.trim_start_matches("auth/").trim_end_matches('/');
-    // The same person is the same entity at each login.
-    let person = format!("{}/{user}", core.mounts.accessor(&call.mount));
-    let mut warnings = Vec::new();
-    let wish = Wish {
-        id: None,
-        kind,
-        policies,
-        parent: None,
-        orphan: true,
-        path: call.path.clone(),
-        display_name: format!("{}-{user}", mount_name.replace('/', "-")),
-        meta: Some(metadata),
-        entity_id: uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, person.as_bytes()).to_string(),
-        renewable: kind == Kind::Service,
-        num_uses: role.token_num_uses,
-        explicit_max_ttl: role.token_explicit_max_ttl,
-        period: role.token_period,
-        ttl: life(role, &mut warnings),
-    };
-    let token = core.tokens.add(wish, &core.clock);
-    Ok(Reply::auth(token.auth(), warnings))
-}
-
-/// The role's wish, within its own limits and the system's.
-fn life(role: &Role, warnings: &mut Vec<String>) -> Duration {
-    let wishes = [role.token_period, role.token_ttl, MAX_LIFE];
-    let wish = wishes.into_iter().find(|life| !life.is_zero()).unwrap_or(MAX_LIFE);
-    let limits = [role.token_max_ttl, role.token_explicit_max_ttl];
-    let limit = limits.into_iter().filter(|life| !life.is_zero()).fold(MAX_LIFE, Duration::min);
-    cap(wish, limit, warnings)
+    let display_name = format!("{}-{user}", mount_name.replace('/', "-"));
+    let token = role.token.clone();
+    token.log_in(core, call, Person { alias: user, display_name, meta: metadata })
 }

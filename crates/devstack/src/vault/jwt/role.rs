@@ -4,9 +4,9 @@ use super::{Jwt, claims};
 use crate::vault::call::Call;
 use crate::vault::core::Core;
 use crate::vault::reply::{Outcome, Refusal, Reply};
+use crate::vault::token::{Params, not_enforced};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 /// A role.
 #[derive(Clone, Debug, Default)]
@@ -21,22 +21,10 @@ pub(super) struct Role {
     pub(super) expiration_leeway: i64,
     pub(super) not_before_leeway: i64,
     pub(super) clock_skew_leeway: i64,
-    pub(super) token_policies: Vec<String>,
-    /// `default`, `service` or `batch`.
-    pub(super) token_type: String,
-    pub(super) token_ttl: Duration,
-    pub(super) token_max_ttl: Duration,
-    pub(super) token_explicit_max_ttl: Duration,
-    pub(super) token_period: Duration,
-    pub(super) token_num_uses: i64,
-    pub(super) token_no_default_policy: bool,
+    pub(super) token: Params,
 }
 
 impl Role {
-    pub(super) fn makes_batch_tokens(&self) -> bool {
-        self.token_type == "batch"
-    }
-
     /// Takes what the body has, and leaves the rest.
     fn take(&mut self, call: &Call) -> Result<(), Refusal> {
         let fields = call.fields();
@@ -49,10 +37,6 @@ impl Role {
         }
         if let Some(list) = fields.texts("bound_audiences")? {
             self.bound_audiences = list;
-        }
-        // `policies` is the older name.
-        if let Some(list) = fields.texts("policies")?.or(fields.texts("token_policies")?) {
-            self.token_policies = list.into_iter().map(|name| name.to_lowercase()).collect();
         }
         if let Some(members) = fields.object("bound_claims")? {
             self.bound_claims = members.clone();
@@ -70,41 +54,11 @@ impl Role {
                 *target = seconds;
             }
         }
-        for (name, older, target) in [
-            ("token_ttl", "ttl", &mut self.token_ttl),
-            ("token_max_ttl", "max_ttl", &mut self.token_max_ttl),
-            ("token_explicit_max_ttl", "", &mut self.token_explicit_max_ttl),
-            ("token_period", "period", &mut self.token_period),
-        ] {
-            if let Some(life) = fields.duration(name)?.or(fields.duration(older)?) {
-                *target = life;
-            }
-        }
-        if let Some(number) = fields.number("token_num_uses")?.or(fields.number("num_uses")?) {
-            if number < 0 {
-                return Err(Refusal::bad("'token_num_uses' cannot be negative"));
-            }
-            self.token_num_uses = number;
-        }
-        self.token_no_default_policy =
-            fields.flag("token_no_default_policy")?.unwrap_or(self.token_no_default_policy);
         Ok(())
     }
 
     fn check(&self) -> Result<(), Refusal> {
-        if !self.token_max_ttl.is_zero() && self.token_ttl > self.token_max_ttl {
-            return Err(Refusal::bad("'token_ttl' cannot be greater than 'token_max_ttl'"));
-        }
-        if self.makes_batch_tokens() && self.token_num_uses > 0 {
-            let text = "'token_type' cannot be 'batch' or 'default_batch' when set to generate tokens with limited \
-                        use count";
-            return Err(Refusal::bad(text));
-        }
-        if self.makes_batch_tokens() && !self.token_period.is_zero() {
-            let text =
-                "'token_type' cannot be 'batch' or 'default_batch' when set to generate periodic tokens";
-            return Err(Refusal::bad(text));
-        }
+        self.token.check()?;
         if self.claim_mappings.values().any(|key| key == "role") {
             return Err(Refusal::bad(
                 "metadata key \"role\" is reserved and may not be a mapping destination",
@@ -129,32 +83,25 @@ impl Role {
         let mappings = (!self.claim_mappings.is_empty()).then_some(&self.claim_mappings);
         let bound_claims = (!self.bound_claims.is_empty()).then_some(&self.bound_claims);
         let audiences = (!self.bound_audiences.is_empty()).then_some(&self.bound_audiences);
-        json!({
+        let mut data = json!({
             "allowed_redirect_uris": null, "bound_audiences": audiences, "bound_claims": bound_claims,
             "bound_claims_type": if self.bound_claims_glob { "glob" } else { "string" },
             "bound_subject": self.bound_subject, "callback_mode": "client", "claim_mappings": mappings,
             "clock_skew_leeway": self.clock_skew_leeway, "expiration_leeway": self.expiration_leeway,
             "groups_claim": "", "max_age": 0, "not_before_leeway": self.not_before_leeway, "oauth2_metadata": null,
-            "oidc_disable_confirmation": false, "oidc_scopes": null, "role_type": "jwt", "token_bound_cidrs": [],
-            "token_explicit_max_ttl": self.token_explicit_max_ttl.as_secs(),
-            "token_max_ttl": self.token_max_ttl.as_secs(), "token_no_default_policy": self.token_no_default_policy,
-            "token_num_uses": self.token_num_uses, "token_period": self.token_period.as_secs(),
-            "token_policies": self.token_policies, "token_policies_template_claims": false,
-            "token_strictly_bind_ip": false, "token_ttl": self.token_ttl.as_secs(), "token_type": self.token_type,
-            "user_claim": self.user_claim, "user_claim_json_pointer": false, "verbose_oidc_logging": false,
-        })
+            "oidc_disable_confirmation": false, "oidc_scopes": null, "role_type": "jwt",
+            "token_policies_template_claims": false, "user_claim": self.user_claim, "user_claim_json_pointer": false,
+            "verbose_oidc_logging": false,
+        });
+        if let Some(members) = data.as_object_mut() {
+            members.extend(self.token.describe());
+        }
+        data
     }
 }
 
 /// Settings that would narrow a role, or that belong to browser logins, and are not enforced here.
-const NOT_ENFORCED: [&str; 6] = [
-    "token_bound_cidrs",
-    "bound_cidrs",
-    "groups_claim",
-    "max_age",
-    "token_strictly_bind_ip",
-    "token_policies_template_claims",
-];
+const NOT_ENFORCED: [&str; 3] = ["groups_claim", "max_age", "token_policies_template_claims"];
 
 fn jwt<'a>(core: &'a mut Core, call: &Call) -> Result<&'a mut Jwt, Refusal> {
     core.mounts.jwt(&call.mount).ok_or_else(Refusal::unsupported_path)
@@ -188,15 +135,10 @@ pub(super) fn write(core: &mut Core, call: &Call) -> Outcome {
         Some(other) => return Err(Refusal::bad(format!("invalid 'role_type': {other}"))),
     }
     if let Some(name) = NOT_ENFORCED.iter().find(|name| call.fields().get(name).is_some()) {
-        return Err(Refusal::bad(format!("the dev vault does not enforce '{name}', so it refuses the role")));
+        return Err(not_enforced(name));
     }
-    let mut role = known.unwrap_or_else(|| Role { token_type: "default".to_owned(), ..Role::default() });
-    if let Some(kind) = call.fields().text("token_type")? {
-        if !matches!(kind.as_str(), "default" | "service" | "batch") {
-            return Err(Refusal::bad(format!("invalid 'token_type' value \"{kind}\"")));
-        }
-        role.token_type = kind;
-    }
+    let mut role = known.unwrap_or_default();
+    role.token.take(call)?;
     role.bound_claims_glob = match call.fields().text("bound_claims_type")?.as_deref() {
         None => role.bound_claims_glob,
         Some("string") => false,

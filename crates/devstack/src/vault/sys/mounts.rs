@@ -1,6 +1,6 @@
 //! The mount table: which backend answers below which path, and the endpoints that change it.
 //!
-//! Owns the mounts, and through them the secrets and the JWT configuration that live and go with a mount. What a
+//! Owns the mounts, and through them the secrets, roles and configuration that live and go with a mount. What a
 //! backend does with a request is not known here.
 
 use crate::random;
@@ -9,7 +9,7 @@ use crate::vault::core::Core;
 use crate::vault::field::Fields;
 use crate::vault::reply::{Outcome, Refusal, Reply};
 use crate::vault::token::MAX_LIFE;
-use crate::vault::{jwt, kv};
+use crate::vault::{approle, jwt, kv};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ pub(in crate::vault) enum Backend {
     System,
     Token,
     Jwt,
+    AppRole,
     KvV1,
     KvV2,
 }
@@ -35,6 +36,7 @@ enum Store {
     System,
     Token,
     Jwt(Box<jwt::Jwt>),
+    AppRole(approle::AppRole),
     Kv(kv::Store),
 }
 
@@ -53,6 +55,7 @@ impl Mount {
             Store::System => "system",
             Store::Token => "auth_token",
             Store::Jwt(_) => "auth_jwt",
+            Store::AppRole(_) => "auth_approle",
             Store::Kv(_) => "kv",
         };
         let uuid = random::uuid();
@@ -65,6 +68,7 @@ impl Mount {
             Store::System => Backend::System,
             Store::Token => Backend::Token,
             Store::Jwt(_) => Backend::Jwt,
+            Store::AppRole(_) => Backend::AppRole,
             Store::Kv(kv::Store::V1(_)) => Backend::KvV1,
             Store::Kv(kv::Store::V2(_)) => Backend::KvV2,
         }
@@ -76,11 +80,14 @@ impl Mount {
             Store::System => "system",
             Store::Token => "token",
             Store::Jwt(_) => "jwt",
+            Store::AppRole(_) => "approle",
             Store::Kv(_) => "kv",
         };
         match self.store {
             Store::System => config["passthrough_request_headers"] = json!(["Accept"]),
-            Store::Token | Store::Jwt(_) => config["token_type"] = json!("default-service"),
+            Store::Token | Store::Jwt(_) | Store::AppRole(_) => {
+                config["token_type"] = json!("default-service")
+            }
             Store::Kv(_) => {}
         }
         let mut description = json!({
@@ -90,7 +97,7 @@ impl Mount {
             "running_sha256": "", "seal_wrap": matches!(self.store, Store::System), "type": kind,
             "uuid": self.uuid,
         });
-        if matches!(self.store, Store::Jwt(_) | Store::Kv(_)) {
+        if matches!(self.store, Store::Jwt(_) | Store::AppRole(_) | Store::Kv(_)) {
             description["deprecation_status"] = json!("supported");
         }
         description
@@ -154,6 +161,21 @@ impl Mounts {
     pub(in crate::vault) fn jwt_ref(&self, path: &str) -> Option<&jwt::Jwt> {
         match &self.0.get(path)?.store {
             Store::Jwt(store) => Some(store),
+            _ => None,
+        }
+    }
+
+    /// The roles of an AppRole mount. `None`: it was disabled meanwhile.
+    pub(in crate::vault) fn approle(&mut self, path: &str) -> Option<&mut approle::AppRole> {
+        match &mut self.0.get_mut(path)?.store {
+            Store::AppRole(store) => Some(store),
+            _ => None,
+        }
+    }
+
+    pub(in crate::vault) fn approle_ref(&self, path: &str) -> Option<&approle::AppRole> {
+        match &self.0.get(path)?.store {
+            Store::AppRole(store) => Some(store),
             _ => None,
         }
     }
@@ -263,12 +285,14 @@ pub(super) fn enable_secrets(core: &mut Core, call: &Call) -> Outcome {
 pub(super) fn enable_auth(core: &mut Core, call: &Call) -> Outcome {
     let path = format!("auth/{}/", call.captured("path"));
     let kind = mount_type(call.fields())?;
-    if kind != "jwt" {
-        return Err(unknown_type(&kind));
-    }
+    let store = match kind.as_str() {
+        "jwt" => Store::Jwt(Box::default()),
+        "approle" => Store::AppRole(approle::AppRole::default()),
+        other => return Err(unknown_type(other)),
+    };
     core.mounts.check_free(&path)?;
     let description = call.fields().text("description")?.unwrap_or_default();
-    let mount = Mount::new(Store::Jwt(Box::default()), &description, json!({}));
+    let mount = Mount::new(store, &description, json!({}));
     core.mounts.0.insert(path, mount);
     Ok(Reply::Nothing)
 }

@@ -21,7 +21,7 @@ const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
 const NAMESPACE: HeaderName = HeaderName::from_static("x-vault-namespace");
 
 /// Where a vault is, and how to speak to it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Api {
     base: Url,
     namespace: Option<Secret>,

@@ -57,6 +57,7 @@ impl Target {
             Some(name) => headers.push(("x-vault-token", self.kept[name].clone())),
         }
         headers.extend(request.namespace.clone().map(|name| ("x-vault-namespace", name)));
+        headers.extend(request.wrap_ttl.clone().map(|ttl| ("x-vault-wrap-ttl", ttl)));
         let kind =
             if request.method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
         headers.push(("content-type", kind.to_owned()));

@@ -89,7 +89,7 @@ fn kind(key: &str, value: &Value) -> Option<&'static str> {
     match key {
         "version" | "running_plugin_version" | "commit_date" => return Some("<version>"),
         "cluster_name" => return Some("<name>"),
-        "accessor" if plain(24) => return Some("<accessor>"),
+        "accessor" | "wrapped_accessor" if plain(24) => return Some("<accessor>"),
         "accessor" if text.rsplit_once('_').is_some_and(|(_, tail)| tail.len() == 8) => {
             return Some("<mount accessor>");
         }

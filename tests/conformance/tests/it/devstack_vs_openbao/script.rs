@@ -21,6 +21,8 @@ pub(super) struct Request {
     /// `None`: the root token.
     pub(super) token: Option<String>,
     pub(super) namespace: Option<String>,
+    /// For how long the answer is to be wrapped.
+    pub(super) wrap_ttl: Option<String>,
     pub(super) method: String,
     pub(super) path: String,
     /// As it stands in the list; empty: none.
@@ -71,8 +73,9 @@ fn kind(line: &str) -> Kind {
         rest = after;
         Some(value.to_owned())
     };
-    let (token, namespace) = (option("as "), option("in "));
+    let (token, namespace, wrap_ttl) = (option("as "), option("in "), option("wrap "));
     let mut words = rest.splitn(3, ' ').map(str::to_owned);
     let mut word = || words.next().unwrap_or_default();
-    Kind::Request(Request { token, namespace, method: word(), path: word(), body: word(), keep: Vec::new() })
+    let (method, path, body) = (word(), word(), word());
+    Kind::Request(Request { token, namespace, wrap_ttl, method, path, body, keep: Vec::new() })
 }
