@@ -23,6 +23,9 @@ use crate::trail::Trail;
 /// Names a group. Random, so that nodes that start together do not read in the same order.
 type GroupId = u64;
 
+/// Those who waited for a vault to come back do not all ask in the same moment.
+const HELD_SPREAD: Duration = Duration::from_millis(250);
+
 /// Everything that the reconciler knows.
 #[derive(Debug)]
 pub(super) struct State {
@@ -349,8 +352,17 @@ impl State {
         let failure =
             if error.is_transient() { Failure::Transient(error.retry_after()) } else { Failure::Lasting };
         if let Some(group) = self.groups.get_mut(&id) {
-            group.failures = group.failures.saturating_add(1);
-            let pause = cache::pause(group.failures, failure, neg_ttl.unwrap_or_default(), fastrand::f64());
+            let pause = match error.held() {
+                // The vault was not asked, so nothing was learned of this secret: it is tried as soon as others are.
+                Some(wait) => {
+                    group.failures = group.failures.max(1);
+                    wait.saturating_add(HELD_SPREAD.mul_f64(fastrand::f64()))
+                }
+                None => {
+                    group.failures = group.failures.saturating_add(1);
+                    cache::pause(group.failures, failure, neg_ttl.unwrap_or_default(), fastrand::f64())
+                }
+            };
             group.due = now.checked_add(pause);
         }
         self.expire(id, now);
@@ -422,7 +434,8 @@ impl State {
     /// Puts a group's next look into the index.
     fn schedule(&mut self, id: GroupId) {
         let Some(group) = self.groups.get(&id) else { return };
-        let expiries = group.members.iter().filter_map(|member| self.cells.get(member)?.expiry());
+        let expiries =
+            group.members.iter().filter_map(|member| self.cells.get(member)?.expiry(group.in_flight));
         let due = group.due.filter(|_| !group.in_flight);
         let wake = expiries.chain(due).min();
         let Some(group) = self.groups.get_mut(&id) else { return };
@@ -481,9 +494,11 @@ impl Cell {
         self.asked?.policy.usable_until(self.read?)
     }
 
-    /// When to look whether the value may still be used: only where it is in doubt.
-    fn expiry(&self) -> Option<Instant> {
-        self.error.as_ref().and(self.value.as_ref()).and(self.usable_until())
+    /// When to look whether the value may still be used: only where it is in doubt, because it could not be read, or
+    /// because a vault that hangs has not said so yet.
+    fn expiry(&self, in_flight: bool) -> Option<Instant> {
+        let in_doubt = in_flight || self.error.is_some();
+        self.usable_until().filter(|_| in_doubt && self.value.is_some())
     }
 
     fn status(&self, reference: &Reference, group: Option<&Group>, now: Instant) -> ReferenceStatus {
