@@ -19,11 +19,11 @@ const RESURRECT: Duration = Duration::from_secs(100_000_000);
 /// The first pause after a failure; it doubles up to [`MAX_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
-/// The part of its ttl, and at most so long, that reading it again may take where nothing is used beyond its ttl.
-const HEAD_START: f64 = 0.1;
-const MAX_HEAD_START: Duration = Duration::from_secs(5);
 /// How much later than its ttl a value may be due, so that what was read together is not read together for ever.
 const SPREAD: f64 = 0.05;
+/// A value that may not be used for long after its ttl is read again this much before its end, or a fifth of its time:
+/// a slot must not be empty while its value is being read.
+const AHEAD: Duration = Duration::from_secs(10);
 
 /// For how long one reference's value may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,16 +61,12 @@ impl Policy {
     }
 
     /// When a value that was read at `read` is to be read again. `luck` is a random number from 0 to 1.
-    ///
-    /// Mostly a little after its ttl. Where it may not be used for much longer than that, early enough to be read before
-    /// its end: a vault that is well never makes a gap.
     pub fn due(&self, read: Instant, luck: f64) -> Option<Instant> {
-        let ttl = self.ttl?;
-        let luck = luck.clamp(0.0, 1.0);
-        let late = ttl.saturating_add(ttl.mul_f64(SPREAD * luck));
-        let head_start = ttl.mul_f64(HEAD_START).min(MAX_HEAD_START).mul_f64(1.0 + luck);
-        let in_time = ttl.saturating_add(self.resurrect).saturating_sub(head_start);
-        read.checked_add(late.min(in_time))
+        let (ttl, luck) = (self.ttl?, luck.clamp(0.0, 1.0));
+        let usable = ttl.saturating_add(self.resurrect);
+        let ahead = AHEAD.min(usable / 5).mul_f64(1.0 - luck / 2.0);
+        let due = ttl.saturating_add(ttl.mul_f64(SPREAD * luck)).min(usable.saturating_sub(ahead));
+        read.checked_add(due)
     }
 }
 
@@ -125,10 +121,9 @@ mod tests {
             (json!({}), None, None),
             (json!({"ttl": 0}), None, None),
             (json!({"ttl": 30}), Some(30), Some(100_000_030)),
-            // Nothing is used beyond its ttl, so it is read again before.
-            (json!({"ttl": 60, "resurrect_ttl": 0}), Some(55), Some(60)),
-            (json!({"ttl": 10, "resurrect_ttl": 0}), Some(9), Some(10)),
-            (json!({"ttl": 60, "resurrect_ttl": 3}), Some(58), Some(63)),
+            // Read again in time: it may not be used while it is.
+            (json!({"ttl": 60, "resurrect_ttl": 0}), Some(50), Some(60)),
+            (json!({"ttl": 10, "resurrect_ttl": 0}), Some(8), Some(10)),
             (json!({"ttl": 60, "resurrect_ttl": 300}), Some(60), Some(360)),
             // The window is ttl + resurrect_ttl also where it is short: the value is never lost before its ttl.
             (json!({"ttl": 300, "resurrect_ttl": 60}), Some(300), Some(360)),
@@ -139,6 +134,7 @@ mod tests {
             assert_eq!(after(policy.usable_until(read)), usable, "{config}");
         }
         assert_eq!(after(policy(json!({"ttl": 100})).due(read, 1.0)), Some(105));
+        assert_eq!(after(policy(json!({"ttl": 100, "resurrect_ttl": 0})).due(read, 1.0)), Some(95));
     }
 
     #[test]

@@ -12,6 +12,9 @@
 //!    OAuth2 gets its token through [`oauth2`]; tokens are kept until shortly before they end.
 //! 5. The key is picked from the JSON, base64 is decoded, and the result is a [`Secret`]: the only holder of plaintext.
 //!
+//! What lives on resolves through [`rotate`], which keeps [`slot`]s fresh by the rules of [`cache`], and through
+//! [`snapshot`] may start with what an earlier run has kept.
+//!
 //! [`trail`] records these steps for whoever wants to see them.
 //!
 //! ```

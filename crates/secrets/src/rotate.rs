@@ -5,7 +5,8 @@
 //! It takes no input but "look again", so it cannot miss any, and looking once too often does nothing.
 
 mod auth;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod memory;
 mod save;
 mod state;

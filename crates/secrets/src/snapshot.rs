@@ -2,7 +2,7 @@
 //!
 //! Owns: the file, its [`format`], its [`key`], and the wall clock by which ages outlive a process. Must not know:
 //! references, policies, or when a value may serve; the reconciler in [`crate::rotate`] decides that. What this protects
-//! against, and what not, is in docs/decisions/0009.
+//! against, and what not, is in docs/decisions/0010.
 //!
 //! A file that cannot be used is reported and otherwise taken for an empty one. It stays as it is until the next
 //! successful write, so that a wrong key can be put right.

@@ -78,14 +78,58 @@ pub(crate) fn pick(text: &Secret, key: &str) -> Result<Secret, SubkeyError> {
         let nearest = resembling(key, &names);
         return Err(SubkeyError::NoMember { key: key.to_owned(), names, nearest });
     };
-    serde_json::from_str(member.get())
-        .map_err(|_| SubkeyError::NotAString { key: key.to_owned(), found: type_word(member.get()) })
+    unescaped(member.get())
+        .ok_or_else(|| SubkeyError::NotAString { key: key.to_owned(), found: type_word(member.get()) })
+}
+
+/// The text that a JSON string means; `None` for what is none, or means no text. By hand, because serde_json works in a
+/// buffer that it does not wipe, and keys in PEM always have line ends.
+fn unescaped(json: &str) -> Option<Secret> {
+    let mut rest = json.trim_ascii().strip_prefix('"')?.strip_suffix('"')?;
+    // Never longer than it is written, so the buffer does not grow.
+    let mut text = Zeroizing::new(String::with_capacity(rest.len()));
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        let escape = rest[at + 1..].chars().next()?;
+        rest = &rest[at + 1 + escape.len_utf8()..];
+        text.push(match escape {
+            '"' | '\\' | '/' => escape,
+            'b' => '\u{8}',
+            'f' => '\u{c}',
+            'n' => '\n',
+            'r' => '\r',
+            't' => '\t',
+            'u' => {
+                let first = unit(&mut rest)?;
+                let second = if (0xD800..0xDC00).contains(&first) {
+                    rest = rest.strip_prefix("\\u")?;
+                    Some(unit(&mut rest)?)
+                } else {
+                    None
+                };
+                // Half of a pair is no character.
+                char::decode_utf16([first].into_iter().chain(second)).next()?.ok()?
+            }
+            _ => return None,
+        });
+    }
+    text.push_str(rest);
+    Some(Secret::from(text))
+}
+
+/// Four hex digits.
+fn unit(rest: &mut &str) -> Option<u16> {
+    let (digits, after) = rest.split_at_checked(4)?;
+    *rest = after;
+    // `from_str_radix` would take a sign.
+    digits.bytes().all(|byte| byte.is_ascii_hexdigit()).then(|| u16::from_str_radix(digits, 16).ok())?
 }
 
 /// The text that `text` is the base64 of; blanks and line ends around and inside are allowed.
 pub(crate) fn decode_base64(text: &Secret) -> Option<Secret> {
-    let joined: Zeroizing<Vec<u8>> =
-        Zeroizing::new(text.expose().bytes().filter(|byte| !byte.is_ascii_whitespace()).collect());
+    // Sized before it is filled: a buffer that grows leaves pieces of itself behind.
+    let mut joined = Zeroizing::new(Vec::with_capacity(text.expose().len()));
+    joined.extend(text.expose().bytes().filter(|byte| !byte.is_ascii_whitespace()));
     let bytes = Zeroizing::new(LENIENT.decode(&joined).ok()?);
     std::str::from_utf8(&bytes).ok().map(Secret::from)
 }
@@ -121,6 +165,8 @@ fn type_word(json: &str) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn picked(json: &str, key: &str) -> Result<String, String> {
@@ -169,6 +215,46 @@ mod tests {
             ("password user".into(), "password".into())
         );
         assert_eq!(nearest(r#"{"xyz":"x","uvw":"y"}"#, "a"), ("uvw xyz".into(), String::new()));
+    }
+
+    proptest! {
+        #[test]
+        fn escapes_mean_what_json_says(text in any::<String>(), json in "\"[ -~]{0,12}\"", ascii in any::<bool>()) {
+            let mut written = serde_json::to_string(&text).unwrap();
+            if ascii {
+                let escaped = |c: char| c.encode_utf16(&mut [0; 2]).iter().map(|u| format!("\\u{u:04x}")).collect();
+                let plain = |c: char| if c.is_ascii() { c.to_string() } else { escaped(c) };
+                written = written.chars().map(plain).collect();
+            }
+            let meant = unescaped(&written).unwrap();
+            prop_assert_eq!(meant.expose(), &text);
+            // Whatever else is JSON: as serde_json reads it.
+            if serde_json::from_str::<&RawValue>(&json).is_ok() {
+                let expected = serde_json::from_str::<String>(&json).ok();
+                prop_assert_eq!(unescaped(&json).map(|text| text.expose().to_owned()), expected);
+            }
+        }
+    }
+
+    #[test]
+    fn escapes_in_pairs() {
+        let json = |text: &str| unescaped(text).map(|text| text.expose().to_owned());
+        assert_eq!(
+            json(r#""\ud83d\ude00 \uD83D\uDE00 \"\\\/\b\f\n\r\t""#).as_deref(),
+            Some("😀 😀 \"\\/\u{8}\u{c}\n\r\t")
+        );
+        for wrong in [
+            r#""\ud83d""#,
+            r#""\ud83dx""#,
+            r#""\ud83d\n""#,
+            r#""\ude00""#,
+            r#""\ud83d\ud83d""#,
+            "1",
+            r#"["a"]"#,
+            "\"",
+        ] {
+            assert_eq!(json(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -180,6 +180,14 @@ impl VaultError {
         }
     }
 
+    /// For how long it was not asked at all, because it failed before.
+    pub fn held(&self) -> Option<Duration> {
+        match self {
+            Self::Held { wait, .. } => Some(*wait),
+            _ => None,
+        }
+    }
+
     /// For how long not to ask again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

@@ -11,9 +11,12 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 /// Body and content type of a request.
-pub(crate) enum Body<'a> {
+pub enum Body<'a> {
+    /// None.
     None,
+    /// JSON.
     Json(&'a Value),
+    /// A form, encoded.
     Form(String),
 }
 
@@ -21,7 +24,7 @@ pub(crate) enum Body<'a> {
 ///
 /// # Errors
 /// A text for connection faults, so that callers can poll.
-pub(crate) async fn send(
+pub async fn send(
     method: &str,
     url: &str,
     headers: &[(&str, &str)],

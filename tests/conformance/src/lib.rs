@@ -14,7 +14,7 @@ pub mod ca;
 pub mod canary;
 pub mod cases;
 mod devstack;
-mod http;
+pub mod http;
 mod oidc;
 mod openbao;
 mod outcome;

@@ -11,6 +11,8 @@ mod kv;
 mod login;
 mod token;
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use async_trait::async_trait;
 use tokio::time::Instant;
 
@@ -43,17 +45,20 @@ impl Hcv {
 #[async_trait]
 impl Vault for Hcv {
     async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
-        let trail = request.trail;
-        let token = self.tokens.take(&self.login, &self.api, trail).await?;
+        let (trail, path) = (request.trail, digest(request));
+        let mut token = self.tokens.take(&self.login, &self.api, trail).await?;
         let mut outcome = kv::read(&self.api, &token.secret, request).await;
+        let mut replaced = false;
         // The token may have been revoked, or used up: one new login, one repeat.
-        if let Err(VaultError::Refused { status: 403, .. }) = outcome
-            && let Some(other) = self.tokens.replace(&token, &self.login, &self.api, trail).await
+        if is_refusal(&outcome)
+            && let Some(other) = self.tokens.replace(&token, path, &self.login, &self.api, trail).await
         {
-            outcome = kv::read(&self.api, &other?.secret, request).await;
+            token = other?;
+            replaced = true;
+            outcome = kv::read(&self.api, &token.secret, request).await;
         }
-        if !matches!(outcome, Err(VaultError::Refused { status: 403, .. })) {
-            self.tokens.accepted();
+        if matches!(outcome, Ok(_) | Err(VaultError::Absent { .. })) {
+            self.tokens.accepted(&token, path, replaced);
         }
         outcome
     }
@@ -75,4 +80,16 @@ impl Vault for Hcv {
     async fn maintain(&self) {
         self.tokens.renew(&self.api).await;
     }
+}
+
+fn is_refusal(outcome: &Result<Secret, VaultError>) -> bool {
+    matches!(outcome, Err(VaultError::Refused { status: 403, .. }))
+}
+
+/// Tells paths apart, as far as policies do.
+fn digest(request: &Read<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    request.settings.text("mount").as_ref().map(Secret::expose).hash(&mut hasher);
+    request.resource.hash(&mut hasher);
+    hasher.finish()
 }

@@ -114,6 +114,15 @@ impl ResolveError {
         }
     }
 
+    /// For how long the vault was not asked at all, because it failed before.
+    pub fn held(&self) -> Option<Duration> {
+        match self {
+            Self::Vault(error) => error.held(),
+            Self::Field { source, .. } => source.held(),
+            _ => None,
+        }
+    }
+
     /// For how long not to ask again, where that is known.
     pub fn retry_after(&self) -> Option<Duration> {
         match self {

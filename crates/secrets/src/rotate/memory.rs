@@ -1,12 +1,11 @@
 //! After a rotation the old value is nowhere in this process: a test reads its own memory and looks. Owns: a value that
-//! it can look for without having it itself. What dependencies keep for a while is in docs/decisions/0011.
+//! it can look for without having it itself. What dependencies keep for a while is in docs/decisions/0012.
 
 use std::fs;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
@@ -93,7 +92,11 @@ impl Needle {
 }
 
 async fn becomes(slot: &Slot, expected: &Needle) {
-    let is_so = || slot.with(|value| value.is_some_and(|value| value.len() == LENGTH && expected.count_in(value.as_bytes()) == 1));
+    let is_so = || {
+        slot.with(|value| {
+            value.is_some_and(|value| value.len() == LENGTH && expected.count_in(value.as_bytes()) == 1)
+        })
+    };
     let started = Instant::now();
     while !is_so() {
         assert!(started.elapsed() < Duration::from_secs(20));
@@ -121,7 +124,8 @@ async fn a_value_that_was_replaced_or_dropped_is_nowhere() {
     let (old, new) = (Needle::new(), Needle::new());
     old.put(&file);
     let settings = Settings::from_entity(Kind::Fs, json!({"prefix": directory.path()}).as_object().unwrap());
-    let resolver = Resolver::new(Env::default(), Trust::none()).with_vault("files", settings, Origin::default());
+    let resolver =
+        Resolver::new(Env::default(), Trust::none()).with_vault("files", settings, Origin::default());
     let engine = Engine::start(resolver);
     let slot = engine.slot(&Template::parse("{vault://files/plain}").unwrap());
     let around = engine.slot(&Template::parse("Bearer {vault://files/plain}").unwrap());
@@ -136,24 +140,71 @@ async fn a_value_that_was_replaced_or_dropped_is_nowhere() {
     assert!(is_gone(&new).await, "the dropped value is still there");
 }
 
-/// A vault that gives one secret to all who ask, and keeps none of it.
-fn vault(secret: Arc<Mutex<Needle>>, before: &'static str, after: &'static str) -> (u16, Arc<AtomicU64>) {
+/// Beyond ours, one copy may lie in the connection's buffer: hyper does not wipe it, and the next reply overwrites it.
+const IN_THE_CONNECTION: usize = 1;
+
+#[tokio::test]
+#[expect(clippy::await_holding_lock, reason = "each test has a runtime of its own")]
+async fn what_came_over_the_network_and_was_kept_is_held_once() {
+    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    // As it is, and as a private key is: with line ends that JSON writes in another way.
+    for (before, after) in [("{\"data\":{\"k\":\"", "\"}}"), ("{\"data\":{\"k\":\"\\n\\u0041", "\\n\"}}")] {
+        let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let key = keys.path().join("key");
+        fs::write(&key, [7; 32]).unwrap();
+        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+        let file = data.path().join("values");
+        let options = LkgOptions { file: file.clone(), key: KeySource::File(key) };
+        let served = Arc::new(Mutex::new(Needle::new()));
+        let port = vault(Arc::clone(&served), before, after);
+        let config = json!({"host": "127.0.0.1", "port": port, "protocol": "http", "token": "t"});
+        let settings = Settings::from_entity(Kind::Hcv, config.as_object().unwrap());
+        let resolver = || {
+            Resolver::new(Env::default(), Trust::none()).with_vault("v", settings.clone(), Origin::default())
+        };
+        let start = || {
+            let last_known_good = Some(LastKnownGood::open(&options).unwrap());
+            Engine::start_with(resolver(), EngineOptions { last_known_good, ..EngineOptions::default() })
+        };
+        let engine = start();
+        let slot = engine.slot(&Template::parse("{vault://v/a/k}").unwrap());
+        let mut replaced = Vec::new();
+        for _ in 0..4 {
+            engine.refresh(&Nudge::All).await;
+            engine.flush().await;
+            assert!(slot.load().is_some(), "{:?}", engine.status());
+            let held = served.lock().unwrap().count();
+            assert!((1..=1 + IN_THE_CONNECTION).contains(&held), "held {held} times");
+            replaced.push(std::mem::replace(&mut *served.lock().unwrap(), Needle::new()));
+        }
+        let newest = replaced.pop().unwrap();
+        for old in &replaced {
+            assert!(old.count() <= IN_THE_CONNECTION, "an old value is still there");
+        }
+        drop((slot, engine));
+        // What was read from the file is in the memory of whoever asked for it, and gone with that.
+        let engine = start();
+        assert!(newest.count() > 0);
+        drop(engine);
+        sleep(Duration::from_millis(200)).await;
+        assert!(newest.count() <= IN_THE_CONNECTION, "what was read from the file is still there");
+    }
+}
+
+/// A vault that gives one secret to all who ask, and keeps none of it. Tells its port.
+fn vault(secret: Arc<Mutex<Needle>>, before: &'static str, after: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
-    let asked = Arc::new(AtomicU64::new(0));
-    let count = Arc::clone(&asked);
     std::thread::spawn(move || {
         while let Ok((mut stream, _)) = listener.accept() {
             let secret = Arc::clone(&secret);
-            let count = Arc::clone(&count);
             std::thread::spawn(move || {
                 let mut request = [0; 4096];
                 while stream.read(&mut request).is_ok_and(|read| read > 0) {
-                    count.fetch_add(1, Ordering::SeqCst);
                     let secret = secret.lock().unwrap().text();
                     let mut reply = Zeroizing::new(Vec::with_capacity(4096));
-                    let body = before.len() + LENGTH + after.len();
-                    write!(reply, "HTTP/1.1 200 OK\r\nContent-Length: {body}\r\n\r\n{before}").unwrap();
+                    let length = before.len() + LENGTH + after.len();
+                    write!(reply, "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{before}").unwrap();
                     reply.extend_from_slice(&secret);
                     reply.extend_from_slice(after.as_bytes());
                     stream.write_all(&reply).unwrap();
@@ -161,74 +212,5 @@ fn vault(secret: Arc<Mutex<Needle>>, before: &'static str, after: &'static str) 
             });
         }
     });
-    (port, asked)
-}
-
-#[tokio::test]
-#[expect(clippy::await_holding_lock, reason = "each test has a runtime of its own")]
-async fn what_came_over_the_network_and_was_kept_is_nowhere_either() {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    for (before, after) in [("{\"data\":{\"k\":\"", "\"}}"), ("{\"data\":{\"k\":\"\\n\\u0041", "\\n\"}}")] {
-        let (keys, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        let key = keys.path().join("key");
-        fs::write(&key, [7; 32]).unwrap();
-        fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
-        let options = LkgOptions { file: data.path().join("values"), key: KeySource::File(key) };
-        let old = Needle::new();
-        let (again, new) = (Needle(old.0), Needle::new());
-        let served = Arc::new(Mutex::new(old));
-        let (port, _) = vault(Arc::clone(&served), before, after);
-        let config = json!({"host": "127.0.0.1", "port": port, "protocol": "http", "token": "t"});
-        let settings = Settings::from_entity(Kind::Hcv, config.as_object().unwrap());
-        let resolver = Resolver::new(Env::default(), Trust::none()).with_vault("v", settings, Origin::default());
-        let options = EngineOptions {
-            last_known_good: Some(LastKnownGood::open(&options).unwrap()),
-            ..EngineOptions::default()
-        };
-        let engine = Engine::start_with(resolver, options);
-        let slot = engine.slot(&Template::parse("{vault://v/a/k}").unwrap());
-        engine.settled(&[Arc::clone(&slot)]).await;
-        assert!(slot.load().is_some(), "{:?}", engine.status());
-        engine.flush().await;
-        println!("held: {}", again.count());
-        *served.lock().unwrap() = new;
-        engine.refresh(&Nudge::All).await;
-        engine.flush().await;
-        println!("gone after rotation: {} left", { is_gone(&again).await; again.count() });
-        drop((slot, engine));
-        sleep(Duration::from_millis(500)).await;
-        println!("engine dropped: {} left", again.count());
-    }
-}
-
-#[tokio::test]
-async fn explore() {
-    let served = Arc::new(Mutex::new(Needle::new()));
-    let pad: &'static str = Box::leak(format!("\",\"pad\":\"{}\"}}}}", "x".repeat(20000)).into_boxed_str());
-    let variants: Vec<(&'static str, &'static str)> = vec![
-        ("{\"data\":{\"k\":\"", "\"}}"),
-        ("{\"data\":{\"k\":\"\\n\\u0041", "\\n\"}}"),
-        ("{\"data\":{\"k\":\"", pad),
-        (Box::leak(format!("{{\"data\":{{\"pad\":\"{}\",\"k\":\"", "y".repeat(9000)).into_boxed_str()), "\"}}"),
-    ];
-    let mut olds = Vec::new();
-    for round in 0..24 {
-        let (before, after) = variants[round % 4];
-        let (port, _) = vault(Arc::clone(&served), before, after);
-        let config = json!({"host": "127.0.0.1", "port": port, "protocol": "http", "token": "t"});
-        let settings = Settings::from_entity(Kind::Hcv, config.as_object().unwrap());
-        let resolver = Resolver::new(Env::default(), Trust::none()).with_vault("v", settings, Origin::default());
-        let engine = Engine::start(resolver);
-        let slot = engine.slot(&Template::parse("{vault://v/a/k}").unwrap());
-        for _ in 0..3 {
-            engine.refresh(&Nudge::All).await;
-            assert!(slot.load().is_some(), "{:?}", engine.status());
-            let old = std::mem::replace(&mut *served.lock().unwrap(), Needle::new());
-            println!("{} held {}", round % 4, old.count());
-            olds.push(old);
-        }
-    }
-    sleep(Duration::from_millis(500)).await;
-    let left: Vec<_> = olds.iter().enumerate().map(|(i, old)| (i / 3 % 4, old.count())).filter(|(_, n)| *n > 0).collect();
-    println!("left: {left:?}");
+    port
 }

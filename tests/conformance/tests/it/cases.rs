@@ -20,4 +20,4 @@ macro_rules! files {
     };
 }
 
-files!(bad_input, faq, kv, references, tutorial);
+files!(bad_input, faq, kv, logins, references, tutorial);

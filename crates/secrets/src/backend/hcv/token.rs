@@ -3,6 +3,7 @@
 //! Owns: when to log in, and when not to: a policy that denies must never make a storm of logins. Must not know: how a
 //! login works ([`super::login`]), or what a token is used for.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,6 +30,7 @@ const RENEW_AGAIN: Duration = Duration::from_secs(5);
 pub(super) struct Tokens {
     kept: Kept<Token, VaultError>,
     relogin: Mutex<Relogin>,
+    proven: Mutex<Proven>,
     /// No renewal before this.
     renew_after: Mutex<Option<Instant>>,
 }
@@ -47,6 +49,15 @@ pub(super) struct Token {
 struct Relogin {
     not_before: Option<Instant>,
     pause: Duration,
+}
+
+/// What a token was good for. Refused there all the same, it was revoked, or the policy changed: a login helps or tells.
+/// Refused elsewhere, it is most likely the policy that denies, and a login helps nobody.
+#[derive(Debug, Default)]
+struct Proven {
+    token: Option<Secret>,
+    /// Digests of paths.
+    paths: HashSet<u64>,
 }
 
 /// The answer to a renewal.
@@ -84,10 +95,12 @@ impl Tokens {
         self.kept.get(Token::take_use, || login.client_token(api, trail)).await
     }
 
-    /// Another token instead of one that was refused, if logging in again may help and it is not too soon for it.
+    /// Another token instead of one that was refused for `path`, if logging in again may help and it is not too soon
+    /// for it.
     pub(super) async fn replace(
         &self,
         refused: &Token,
+        path: u64,
         login: &Login,
         api: &Api,
         trail: &Trail,
@@ -96,16 +109,32 @@ impl Tokens {
             return None;
         }
         let is_held = self.kept.peek().is_some_and(|held| held.value == *refused);
-        if is_held && !self.may_log_in_again() {
+        if is_held && !self.may_log_in_again(self.was_good(refused, path)) {
             return None;
         }
         self.kept.forget(refused);
         Some(self.take(login, api, trail).await)
     }
 
-    /// A request with a token was not refused: the next refusal may be answered by a login at once.
-    pub(super) fn accepted(&self) {
-        *self.relogin.lock().unwrap_or_else(PoisonError::into_inner) = Relogin::default();
+    /// A token was not refused for `path`. `helped` is whether another one was, just before.
+    pub(super) fn accepted(&self, token: &Token, path: u64, helped: bool) {
+        if helped {
+            *self.relogin.lock().unwrap_or_else(PoisonError::into_inner) = Relogin::default();
+        }
+        let mut proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        if proven.token.as_ref() != Some(&token.secret) {
+            // One that is not held any longer is nobody's next token.
+            if !self.kept.peek().is_some_and(|held| held.value == *token) {
+                return;
+            }
+            *proven = Proven { token: Some(token.secret.clone()), paths: HashSet::new() };
+        }
+        proven.paths.insert(path);
+    }
+
+    fn was_good(&self, token: &Token, path: u64) -> bool {
+        let proven = self.proven.lock().unwrap_or_else(PoisonError::into_inner);
+        proven.token.as_ref() == Some(&token.secret) && proven.paths.contains(&path)
     }
 
     /// When the token is to be renewed: after two thirds of its life.
@@ -154,11 +183,12 @@ impl Tokens {
         let _ = step.done(Ok::<(), VaultError>(()));
     }
 
-    /// The first refusal is answered at once; each further one in a row only after a longer pause.
-    fn may_log_in_again(&self) -> bool {
+    /// A refusal where the token `was_good` is answered at once. Of others in a row the first is, and each further one
+    /// only after a longer pause.
+    fn may_log_in_again(&self, was_good: bool) -> bool {
         let mut relogin = self.relogin.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        if relogin.not_before.is_some_and(|not_before| now < not_before) {
+        if !was_good && relogin.not_before.is_some_and(|not_before| now < not_before) {
             return false;
         }
         relogin.pause = (relogin.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);

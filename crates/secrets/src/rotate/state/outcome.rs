@@ -13,6 +13,9 @@ use crate::reference::Reference;
 use crate::resolve::{Fetched, ResolveError};
 use crate::trail::Trail;
 
+/// Those who waited for a vault to come back do not all ask in the same moment.
+const HELD_SPREAD: Duration = Duration::from_millis(250);
+
 impl State {
     /// Takes over the outcome of a fetch that began at `started`.
     pub(in crate::rotate) fn apply(
@@ -90,8 +93,17 @@ impl State {
         let failure =
             if error.is_transient() { Failure::Transient(error.retry_after()) } else { Failure::Lasting };
         if let Some(group) = self.groups.get_mut(&id) {
-            group.failures = group.failures.saturating_add(1);
-            let pause = cache::pause(group.failures, failure, neg_ttl.unwrap_or_default(), fastrand::f64());
+            let pause = match error.held() {
+                // The vault was not asked, so nothing was learned of this secret: it is tried as soon as others are.
+                Some(wait) => {
+                    group.failures = group.failures.max(1);
+                    wait.saturating_add(HELD_SPREAD.mul_f64(fastrand::f64()))
+                }
+                None => {
+                    group.failures = group.failures.saturating_add(1);
+                    cache::pause(group.failures, failure, neg_ttl.unwrap_or_default(), fastrand::f64())
+                }
+            };
             group.due = now.checked_add(pause);
         }
         self.fill_all(slots, now);

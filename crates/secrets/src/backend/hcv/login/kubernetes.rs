@@ -72,8 +72,9 @@ impl Kubernetes {
             )
         } else if body.contains("aud") {
             format!("the role's audience must be one of the token's: compare with {command}")
-        } else if body.contains("expired") {
-            "the token is not valid now: does the cluster still replace it in its file?".to_owned()
+        } else if ["expired", "not yet valid"].iter().any(|words| body.contains(words)) {
+            "the token is not valid now: does the cluster still replace it in its file, and do the clocks agree?"
+                .to_owned()
         } else if status == 403 {
             format!(
                 "is the Kubernetes auth method enabled at auth/{mount} (`vault auth list`), does the cluster accept the \

@@ -1,0 +1,3 @@
+//! The library against real servers: a module for each part of what it promises.
+
+mod logins;
