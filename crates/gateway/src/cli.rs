@@ -86,7 +86,10 @@ pub(crate) enum Vault {
         postern vault get hashicorp-vault/db/pass -f kong.yaml\n  \
         postern vault get '{vault://hcv/db/pass#2}'     quote ?, &, # and * for the shell")]
     Get {
-        /// {vault://NAME/RESOURCE[/KEY][?option=value][#version]}, or the same without `{vault://` and `}`
+        /// The reference, whole or without its first nine characters and the brace at its end
+        #[arg(
+            help = "{vault://NAME/RESOURCE[/KEY][?option=value][#version]}, or the same without {vault:// and }"
+        )]
         reference: Option<String>,
         #[command(flatten)]
         document: Document,

@@ -2,7 +2,7 @@
 //!
 //! The way of a reference, and the module of each step:
 //!
-//! 1. [`reference`]: text → [`Reference`], once, when a configuration is checked. [`template`] finds references
+//! 1. [`mod@reference`]: text → [`Reference`], once, when a configuration is checked. [`template`] finds references
 //!    inside longer texts (`Bearer {vault://a/b}`).
 //! 2. [`resolve`]: the name finds a vault. Its [`settings`] (checked against the field list of its [`kind`], in
 //!    [`field`]) are overlaid with the reference's options; references in the settings themselves are filled in.

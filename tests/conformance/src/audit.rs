@@ -2,7 +2,12 @@
 //!
 //! Bounds on the number of requests are judged by this, never by counters of the product.
 
-use std::{collections::HashMap, fs, path::PathBuf};
+use std::{
+    collections::HashMap,
+    fs,
+    io::{Read as _, Seek as _, SeekFrom},
+    path::PathBuf,
+};
 
 use serde_json::{Value, json};
 
@@ -53,7 +58,27 @@ impl Audit {
     /// # Panics
     /// When the log cannot be read.
     pub fn requests(&self) -> Vec<Audited> {
-        let text = fs::read_to_string(&self.log).expect("an audit log");
+        self.requests_between(0, self.mark())
+    }
+
+    /// How long the log is now, for [`Audit::requests_between`].
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub fn mark(&self) -> u64 {
+        fs::metadata(&self.log).expect("an audit log").len()
+    }
+
+    /// The requests between two marks.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub fn requests_between(&self, from: u64, to: u64) -> Vec<Audited> {
+        let mut log = fs::File::open(&self.log).expect("an audit log");
+        let mut bytes = Vec::new();
+        log.seek(SeekFrom::Start(from)).expect("an audit log");
+        log.take(to - from).read_to_end(&mut bytes).expect("an audit log");
+        let text = String::from_utf8_lossy(&bytes);
         let mut seen = HashMap::new();
         let mut requests: Vec<Audited> = Vec::new();
         for line in text.lines() {

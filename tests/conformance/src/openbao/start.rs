@@ -105,6 +105,7 @@ pub(super) async fn initialise(bao: &mut OpenBao) {
     text(&reply["keys_base64"][0]).clone_into(&mut bao.unseal_key);
     text(&reply["root_token"]).clone_into(&mut bao.root_token);
     bao.unseal().await;
+    wait_for(bao, "sys/health").await;
     let kv = json!({"type": "kv", "options": {"version": "2"}});
     let (status, reply) = bao.request("POST", "sys/mounts/secret", Some(&kv)).await;
     assert_eq!(status, 204, "mount: {reply}");
@@ -113,15 +114,20 @@ pub(super) async fn initialise(bao: &mut OpenBao) {
 
 /// A new KV version 2 mount answers 400 while it upgrades itself.
 pub(super) async fn wait_for_kv(bao: &OpenBao) {
+    wait_for(bao, "secret/config").await;
+}
+
+/// After an unseal, a server on raft has to elect itself first.
+async fn wait_for(bao: &OpenBao, path: &str) {
     let pause = Duration::from_millis(50);
     for _ in 0..READY_WITHIN.as_millis() / pause.as_millis() {
-        let (status, _) = bao.request("GET", "secret/config", None).await;
+        let (status, _) = bao.request("GET", path, None).await;
         if status == 200 {
             return;
         }
         sleep(pause).await;
     }
-    panic!("the KV mount did not become ready:\n{}", bao.log());
+    panic!("{path} did not become ready:\n{}", bao.log());
 }
 
 fn text(value: &Value) -> &str {
