@@ -54,6 +54,15 @@ impl Client {
         (status, serde_json::from_str(&text).unwrap_or_default())
     }
 
+    /// The answer to an empty request, wrapped; gives the wrapping token.
+    pub(crate) async fn wrapped(&self, path: &str, ttl: &str) -> String {
+        let url = format!("{}/v1/{path}", self.url);
+        let headers = [("x-vault-token", self.token.as_str()), ("x-vault-wrap-ttl", ttl)];
+        let (status, text) = send("POST", &url, &headers, "{}".to_owned()).await.expect("an answer");
+        let reply: Value = serde_json::from_str(&text).unwrap_or_default();
+        reply["wrap_info"]["token"].as_str().unwrap_or_else(|| panic!("{status} {text}")).to_owned()
+    }
+
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
         self.call("GET", path, Value::Null).await
     }

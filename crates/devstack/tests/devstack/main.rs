@@ -3,6 +3,7 @@
 //! That its replies are OpenBao's is the business of `tests/conformance`; here stands what only we promise, and
 //! what must hold without an OpenBao at hand.
 
+mod approle;
 mod client;
 mod faults;
 mod identity_provider;
