@@ -115,3 +115,46 @@ impl Fetches {
         shared.state().apply(&done.job, done.started, Instant::now(), done.outcome);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::sync::Notify;
+
+    use super::*;
+    use crate::backend::env::Env;
+    use crate::client::Trust;
+    use crate::resolve::Origin;
+    use crate::rotate::state::State;
+    use crate::{Kind, Settings, Template};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fetch_that_panics_has_failed_and_is_tried_again() {
+        let resolver = Resolver::new(Env::default(), Trust::none()).with_vault(
+            "env",
+            Ok(Settings::empty(Kind::Env)),
+            Origin::default(),
+        );
+        let state = Mutex::new(State::new(Arc::new(resolver)));
+        let shared = Shared { state, dropped: Mutex::default(), look: Notify::new(), saving: None };
+        let (slot, mut waits, job) = {
+            let mut state = shared.state();
+            let slot = state.slot(&Template::parse("{vault://env/a}").unwrap(), Instant::now(), |_| {});
+            let job = state.due(Instant::now()).remove(0);
+            (Arc::clone(&slot), state.wait_for_first(&[slot]), job)
+        };
+        let mut fetches = Fetches::default();
+        let task = fetches.tasks.spawn(async { panic!("a bug") });
+        fetches.jobs.insert(task.id(), (job, Instant::now()));
+        let ended = fetches.tasks.join_next_with_id().await.unwrap();
+        fetches.end(&shared, ended);
+        assert_eq!(waits[0].try_recv(), Ok(()), "whoever waits is told");
+        let status = shared.state().references(Instant::now()).0.remove(0);
+        assert!(status.last_error.unwrap().message.contains("a bug in this program"));
+        assert!(status.next_refresh.is_some() && slot.load().is_none());
+        tokio::time::advance(std::time::Duration::from_secs(2)).await;
+        assert_eq!(shared.state().due(Instant::now()).len(), 1);
+        assert!(fetches.jobs.is_empty());
+    }
+}
