@@ -1,5 +1,6 @@
 //! AppRole: a role id and a secret id, given or in a file.
 
+use postern_conformance::{Answer, Stub};
 use serde_json::{Value, json};
 
 use super::{Server, assert_told, assert_value, config, get, merged, plain, resolve};
@@ -150,5 +151,26 @@ async fn a_login_cannot_give_root() {
         let resolver = plain(&role.config(json!({"approle_secret_id": role.secret_id(json!({})).await})));
         let texts = ["auth methods cannot create root tokens", "which no login may give"];
         assert_told(get(&resolver).await, &texts);
+    }
+}
+
+/// A vault, or something in between, that puts what it was sent into its answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_echo_shows_no_credential() {
+    let echo = Stub::http(|request| Answer::http(400, "text/plain", request)).await;
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), "e30.c2VjcmV0LWNsYWltcw.c2ln").expect("a written file");
+    let id =
+        json!({"auth_method": "approle", "approle_role_id": "role-canary", "approle_secret_id": "id-canary"});
+    let wrapped = merged(id.clone(), json!({"approle_response_wrapping": true}));
+    let account =
+        json!({"auth_method": "kubernetes", "kube_role": "app-role", "kube_api_token_file": file.path()});
+    for (login, shown) in [(id, "***"), (wrapped, "***"), (account, "\"role\":\"app-role\",\"jwt\":\"***\"")]
+    {
+        let error = get(&plain(&config(echo.port(), login))).await.expect_err("an echo is no login");
+        for credential in ["role-canary", "id-canary", "c2VjcmV0LWNsYWltcw"] {
+            assert!(!error.contains(credential), "{credential}: {error}");
+        }
+        assert!(error.contains(shown), "{shown}: {error}");
     }
 }
