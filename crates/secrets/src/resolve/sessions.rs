@@ -128,6 +128,18 @@ mod tests {
     }
 
     #[test]
+    fn each_may_have_so_many_requests_under_way_as_was_said() {
+        let sessions = Sessions { at_once: 3, ..Sessions::default() };
+        let told = std::cell::Cell::new(0);
+        let make = |at_once| {
+            told.set(at_once);
+            guarded(at_once)
+        };
+        sessions.of(key(1), key(9), make).unwrap();
+        assert_eq!(told.get(), 3);
+    }
+
+    #[test]
     fn the_same_settings_share_however_they_are_written() {
         let sessions = Sessions::default();
         sessions.of(key(1), key(9), guarded).unwrap();

@@ -281,6 +281,9 @@ async fn it_belongs_to_its_vault_and_its_reference() {
         assert_eq!(node.try_once(PASS).await, UNRESOLVED, "{field}");
         node.config = config;
     }
+    node.config["base64_decode"] = true.into();
+    assert_eq!(node.try_once(PASS).await, UNRESOLVED, "base64_decode");
+    node.config["base64_decode"] = false.into();
     node.config["ttl"] = 30.into();
     assert_eq!(node.try_once(PASS).await, kept(), "how long it may be used is not what it is");
 }

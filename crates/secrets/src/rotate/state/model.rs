@@ -259,7 +259,7 @@ fn denied() -> ResolveError {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
 
     #[test]
     fn in_any_order(ops in proptest::collection::vec(op(), 1..120)) {

@@ -151,6 +151,20 @@ fn an_outcome_that_nobody_waits_for_any_longer_changes_nothing() {
 }
 
 #[test]
+fn who_waits_for_a_reference_that_moves_waits_for_it_in_its_new_place() {
+    let (mut state, now) = state(json!({}));
+    let _slot = hold(&mut state, "{vault://v/a/k}", now);
+    let old = one(state.due(now));
+    let mut waits = state.wait_for_next(&Nudge::All);
+    state.reconfigure(resolver_with("1", json!({"namespace": "new"})), now);
+    let new = one(state.due(now));
+    state.apply(&old, now, now, secret("old"));
+    assert_eq!(waits[0].try_recv(), Err(oneshot::error::TryRecvError::Empty), "that was the old place");
+    state.apply(&new, now, now, secret("new"));
+    assert_eq!(waits[0].try_recv(), Ok(()));
+}
+
+#[test]
 fn another_environment_means_another_value_for_the_same_settings() {
     let (mut state, now) = state(json!({}));
     let slots = (hold(&mut state, "{vault://v/a/k}", now), hold(&mut state, "{vault://env/here}", now));

@@ -219,6 +219,32 @@ fn without_watches_files_are_looked_at() {
     assert_eq!(watched.look(), [7]);
 }
 
+#[test]
+fn a_link_to_another_directory_is_seen() {
+    let above = tempfile::tempdir().unwrap();
+    let at = |name: &str| above.path().join(name);
+    for directory in ["one", "two"] {
+        fs::create_dir(at(directory)).unwrap();
+        fs::write(at(directory).join("a"), directory).unwrap();
+    }
+    symlink("one", at("vault")).unwrap();
+    let watched = Watched { inotify: None, state: Mutex::default() };
+    let files = || Files { prefix: at("vault"), names: vec!["absent".to_owned()] };
+    watched.add(1, files());
+    watched.add(2, files());
+    assert!(watched.look().is_empty());
+    let swap = |to: &str| {
+        symlink(to, at("new")).unwrap();
+        fs::rename(at("new"), at("vault")).unwrap();
+    };
+    swap("two");
+    assert_eq!(watched.look(), [1, 2]);
+    // Whoever comes first tells the others.
+    swap("one");
+    assert_eq!(watched.add(1, files()), [2]);
+    assert!(watched.look().is_empty());
+}
+
 #[tokio::test]
 async fn it_ends_with_the_engine() {
     let directory = tempfile::tempdir().unwrap();
