@@ -6,12 +6,11 @@
 mod error;
 mod flight;
 mod sessions;
+mod target;
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
 pub use error::ResolveError;
@@ -19,7 +18,6 @@ pub use error::ResolveError;
 use crate::backend::env::Env;
 use crate::backend::fs::Fs;
 use crate::backend::hcv::Hcv;
-use crate::cache::Policy;
 use crate::client::Trust;
 use crate::field::{Exposure, Field};
 use crate::guard::{Guard, VaultStatus};
@@ -35,36 +33,10 @@ use crate::vault::{Read, Vault, VaultError};
 use flight::Flights;
 use sessions::{Session, Sessions};
 
+pub(crate) use target::{Files, GroupKey};
+
 /// One fetch: settings, resource, version.
 type FetchKey = ([u8; 32], String, Option<Version>);
-
-/// What references share whose values come from one read.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct GroupKey {
-    /// The vault's settings, as written: everything that changes a request.
-    settings: [u8; 32],
-    resource: String,
-    version: Option<Version>,
-    key: Option<String>,
-}
-
-/// What a reference asks for.
-#[derive(Clone, Debug)]
-pub(crate) struct Target {
-    pub(crate) group: GroupKey,
-    pub(crate) policy: Policy,
-    pub(crate) base64: bool,
-    /// What the value is kept under for when its vault cannot be reached; `None` where that cannot happen.
-    pub(crate) keep_as: Option<[u8; 32]>,
-}
-
-/// Where on this machine a reference may point.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Files {
-    pub(crate) prefix: PathBuf,
-    /// Relative to the prefix.
-    pub(crate) names: Vec<String>,
-}
 
 /// What one read gave.
 #[derive(Clone, Debug)]
@@ -165,35 +137,6 @@ impl Resolver {
     /// A text with the values of all its references in their places.
     pub async fn fill(&self, template: &Template, trail: &Trail) -> Result<Secret, ResolveError> {
         self.fill_within(template, trail, &mut Vec::new()).await
-    }
-
-    /// What a reference asks for, as things are configured now. No IO.
-    pub(crate) fn target(&self, reference: &Reference) -> Result<Target, ResolveError> {
-        let (_, settings) = self.overlaid(reference)?;
-        // What else such a vault may mean by resource and key depends on the key.
-        let by_key = settings.kind() == Kind::Fs;
-        let group = GroupKey {
-            settings: settings.fingerprint_of(|field| !field.is_policy()),
-            resource: reference.resource().to_owned(),
-            version: reference.version(),
-            key: reference.key().filter(|_| by_key).map(str::to_owned),
-        };
-        let base64 = settings.flag("base64_decode");
-        let keep_as = (settings.kind() == Kind::Hcv).then(|| group.keep_as(reference, base64));
-        Ok(Target { group, policy: Policy::of(&settings), base64, keep_as })
-    }
-
-    /// Where on this machine a reference may point; `None` where it points elsewhere.
-    pub(crate) async fn files(&self, reference: &Reference) -> Option<Files> {
-        let (_, settings) = self.overlaid(reference).ok()?;
-        if settings.kind() != Kind::Fs {
-            return None;
-        }
-        let (vault, settings) = self.vault_for(reference, &Trail::off(), &mut Vec::new()).await.ok()?;
-        let resource = reference.resource();
-        let other = reference.key().and_then(|key| vault.alternative(resource, key));
-        let names = [Some(resource.to_owned()), other].into_iter().flatten().collect();
-        Some(Files { prefix: settings.text("prefix")?.expose().into(), names })
     }
 
     async fn resolve_within(
@@ -407,30 +350,6 @@ impl Resolver {
 /// What a session with a vault depends on.
 fn session_key(settings: &Settings) -> [u8; 32] {
     settings.fingerprint_of(|field| field.exposure != Exposure::Open)
-}
-
-impl GroupKey {
-    /// The digest under which a value is kept: of everything that it depends on, so that another configuration does
-    /// not find it.
-    fn keep_as(&self, reference: &Reference, base64: bool) -> [u8; 32] {
-        let mut digest = Sha256::new_with_prefix("postern: a value is kept under\n");
-        let version = self.version.map(|version| version.to_string()).unwrap_or_default();
-        let texts = [
-            reference.to_string(),
-            self.resource.clone(),
-            version,
-            // Absent and empty differ.
-            reference.key().map(|key| format!("/{key}")).unwrap_or_default(),
-        ];
-        digest.update(self.settings);
-        digest.update([u8::from(base64)]);
-        for text in texts {
-            // Lengths keep two lists of texts from looking like one.
-            digest.update((text.len() as u64).to_le_bytes());
-            digest.update(text);
-        }
-        digest.finalize().into()
-    }
 }
 
 impl Fetched {

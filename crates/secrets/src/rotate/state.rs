@@ -3,6 +3,7 @@
 //! Owns: [`group`]s (references whose values come from one read), [`cell`]s (one reference each), the index of when to
 //! look at which group, and which slot shows what. Must not know: tasks, sleeping, networks; [`super`] does those.
 
+mod ask;
 mod cell;
 mod group;
 mod keep;
@@ -22,12 +23,12 @@ use tokio::time::Instant;
 use super::Nudge;
 use super::status::{LastError, ReferenceStatus};
 use crate::reference::Reference;
-use crate::resolve::{GroupKey, ResolveError, Resolver};
+use crate::resolve::{GroupKey, Resolver};
 use crate::secret::Secret;
 use crate::slot::Slot;
 use crate::snapshot::Digest;
 use crate::template::{Part, Template};
-use cell::{Asked, Cell};
+use cell::Cell;
 use group::Group;
 use keep::Keeping;
 
@@ -193,43 +194,6 @@ impl State {
         Some(wait)
     }
 
-    /// Another configuration: every reference is asked for anew; what it means now may be another group.
-    pub(super) fn reconfigure(&mut self, mut resolver: Resolver, now: Instant) {
-        resolver.take_sessions_from(&self.resolver);
-        let same_surroundings = resolver.has_surroundings_of(&self.resolver);
-        self.resolver = Arc::new(resolver);
-        let references: Vec<Arc<Reference>> = self.cells.keys().cloned().collect();
-        let mut left = HashMap::new();
-        for reference in &references {
-            let before = self.group_of(reference);
-            self.ask(reference, now);
-            let after = self.group_of(reference);
-            if let Some(before) = before.filter(|_| before != after) {
-                left.insert(before, after);
-            }
-        }
-        for (id, heir) in left {
-            self.leave(id, heir);
-        }
-        let ids: Vec<GroupId> = self.groups.keys().copied().collect();
-        for id in ids {
-            if let Some(group) = self.groups.get_mut(&id)
-                && (!same_surroundings || group.failures > 0)
-            {
-                // Equal settings may mean something else now, or what stood in the way may be gone.
-                group.hurry(now);
-            }
-            // A new ttl counts from the last read.
-            self.plan(id, now);
-            self.expire(id, now);
-            self.schedule(id);
-        }
-        let unasked = references.iter().filter_map(|reference| self.cells.get(reference));
-        let unasked = unasked.filter(|cell| cell.asked.is_none());
-        let slots: Vec<_> = unasked.flat_map(Cell::living_slots).collect();
-        self.fill_all(slots, now);
-    }
-
     /// The status of every reference.
     pub(super) fn references(&self, now: Instant) -> (Vec<ReferenceStatus>, Arc<Resolver>) {
         let status = self.cells.iter().map(|(reference, cell)| {
@@ -284,97 +248,6 @@ impl State {
                 self.groups.iter().filter(|(_, group)| of_vault(group)).map(|(id, _)| *id).collect()
             }
         }
-    }
-
-    /// Finds or makes the group of a reference, and puts its cell there.
-    fn ask(&mut self, reference: &Arc<Reference>, now: Instant) {
-        let target = match self.resolver.target(reference) {
-            Ok(target) => target,
-            Err(error) => return self.cannot_ask(reference, &error, now),
-        };
-        let key = Arc::new(target.group);
-        let id = *self.ids.entry(Arc::clone(&key)).or_insert_with(|| fastrand::u64(..));
-        let asked =
-            Asked { group: id, policy: target.policy, base64: target.base64, keep_as: target.keep_as };
-        self.groups.entry(id).or_insert_with(|| Group::new(Some(key)));
-        self.put(reference, asked, now);
-    }
-
-    /// There is no vault of that name, or it is misconfigured.
-    fn cannot_ask(&mut self, reference: &Arc<Reference>, error: &ResolveError, now: Instant) {
-        let Some(cell) = self.cells.get_mut(reference) else { return };
-        let (value, asked) = (cell.value.is_some(), cell.asked);
-        match asked {
-            // A mistake in a configuration stops nothing that is served: what it gave before lives out its time, in a
-            // group of its own, whose fetches tell of the mistake.
-            Some(asked) if value && !matches!(error, ResolveError::UnknownVault { .. }) => {
-                let id = fastrand::u64(..);
-                self.groups.insert(id, Group::new(None));
-                self.put(reference, Asked { group: id, keep_as: None, ..asked }, now);
-            }
-            // Nobody vouches for the values of a vault that is gone.
-            _ => {
-                *cell = Cell { slots: std::mem::take(&mut cell.slots), ..Cell::default() };
-                cell.failed(reference, error, now);
-                if let Some(keeping) = &mut self.keeping
-                    && let Some(digest) = asked.and_then(|asked| asked.keep_as)
-                {
-                    keeping.forget(&digest, now);
-                    keeping.mark(true, now);
-                }
-            }
-        }
-    }
-
-    /// Puts a cell into a group.
-    fn put(&mut self, reference: &Arc<Reference>, asked: Asked, now: Instant) {
-        let Some(cell) = self.cells.get_mut(reference) else { return };
-        let before = cell.asked.replace(asked);
-        if let Some(before) = before.filter(|before| before.keep_as != asked.keep_as) {
-            // What was kept belongs to the configuration under which it was read.
-            if let Some(since) = &mut cell.since {
-                since.current = false;
-            }
-            if let (Some(keeping), Some(digest)) = (&mut self.keeping, before.keep_as) {
-                keeping.forget(&digest, now);
-                keeping.mark(true, now);
-            }
-        }
-        let is_new = before.is_none_or(|before| before.group != asked.group);
-        let is_decoded_anew = before.is_some_and(|before| before.base64 != asked.base64);
-        let Some(group) = self.groups.get_mut(&asked.group) else { return };
-        if is_new {
-            group.members.push(Arc::clone(reference));
-        }
-        // Others may have read it, but it is not kept whole; what is under way will be picked from for all.
-        if (is_new && !group.is_in_flight()) || is_decoded_anew {
-            group.hurry(now);
-        }
-        self.schedule(asked.group);
-    }
-
-    /// Lets a group go on without the members that have left it, or end. Whoever waited for one that ends waits for its
-    /// heir.
-    fn leave(&mut self, id: GroupId, heir: Option<GroupId>) {
-        let Some(group) = self.groups.get_mut(&id) else { return };
-        let cells = &self.cells;
-        let is_member = |member: &Arc<Reference>| cells.get(member)?.asked.map(|asked| asked.group == id);
-        group.members.retain(|member| is_member(member).unwrap_or(false));
-        if !group.members.is_empty() {
-            group.expiry = expiry_of(group, cells);
-            return self.schedule(id);
-        }
-        let Some(mut group) = self.groups.remove(&id) else { return };
-        if let Some(wake) = group.wake {
-            self.wakes.remove(&(wake, id));
-        }
-        if let Some(key) = &group.key {
-            self.ids.remove(key);
-        }
-        if let Some(heir) = heir.and_then(|heir| self.groups.get_mut(&heir)) {
-            heir.take_waiters_of(&mut group);
-        }
-        self.gone.push(id);
     }
 
     /// When the group is due, after a success or a change of policies: as soon as its shortest ttl says.

@@ -11,7 +11,7 @@ use super::*;
 use crate::backend::env::Env;
 use crate::client::Trust;
 use crate::kind::Kind;
-use crate::resolve::{Fetched, Origin};
+use crate::resolve::{Fetched, Origin, ResolveError};
 use crate::settings::{FieldError, Settings};
 use crate::vault::VaultError;
 

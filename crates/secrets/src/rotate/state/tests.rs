@@ -6,7 +6,7 @@ use super::*;
 use crate::backend::env::Env;
 use crate::client::Trust;
 use crate::kind::Kind;
-use crate::resolve::{Fetched, Origin};
+use crate::resolve::{Fetched, Origin, ResolveError};
 use crate::rotate::status::{ReferenceState, ReferenceStatus};
 use crate::settings::Settings;
 use crate::vault::VaultError;
