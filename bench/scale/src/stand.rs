@@ -84,16 +84,17 @@ pub(crate) fn value(number: usize, key: usize, round: usize) -> String {
 
 /// All 10,000 references, parsed.
 pub(crate) fn templates() -> Result<Vec<Template>, Failure> {
-    let texts = (0..SECRETS).flat_map(|number| (0..KEYS).map(move |key| (number, key)));
-    let parsed = texts.map(|(number, key)| {
-        Template::parse(&format!("{{vault://bao/{}/k{key}}}", secret_name(number))).map_err(Into::into)
-    });
-    parsed.collect()
+    (0..SECRETS).flat_map(|number| (0..KEYS).map(move |key| template(number, key))).collect()
+}
+
+/// One of them.
+pub(crate) fn template(number: usize, key: usize) -> Result<Template, Failure> {
+    Ok(Template::parse(&format!("{{vault://bao/{}/k{key}}}", secret_name(number)))?)
 }
 
 /// Slots for all of these.
 pub(crate) fn slots(engine: &Engine, templates: &[Template]) -> Vec<Arc<Slot>> {
-    templates.iter().map(|template| engine.slot(template)).collect()
+    engine.slots(templates)
 }
 
 /// Fails unless each of [`templates`]' slots holds what was written in this round.

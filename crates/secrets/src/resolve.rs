@@ -19,7 +19,7 @@ use crate::backend::env::Env;
 use crate::backend::fs::Fs;
 use crate::backend::hcv::Hcv;
 use crate::client::Trust;
-use crate::field::{Exposure, Field};
+use crate::field::Field;
 use crate::guard::{Guard, VaultStatus};
 use crate::kind::Kind;
 use crate::nearest::nearest;
@@ -33,6 +33,7 @@ use crate::vault::{Read, Vault, VaultError};
 use flight::Flights;
 use sessions::{Session, Sessions};
 
+use target::Effective;
 pub(crate) use target::{Files, GroupKey};
 
 /// One fetch: settings, resource, version.
@@ -59,7 +60,7 @@ pub struct Resolver {
 /// A vault by the name that references use.
 #[derive(Clone, Debug)]
 struct Configured {
-    settings: Result<Settings, Vec<FieldError>>,
+    settings: Result<Arc<Effective>, Vec<FieldError>>,
     origin: Origin,
 }
 
@@ -116,6 +117,7 @@ impl Resolver {
         settings: Result<Settings, Vec<FieldError>>,
         origin: Origin,
     ) -> Self {
+        let settings = settings.map(|settings| Arc::new(Effective::of(settings)));
         self.vaults.insert(name.into(), Configured { settings, origin });
         self
     }
@@ -125,7 +127,7 @@ impl Resolver {
         self.vaults.iter().map(|(name, configured)| VaultInfo {
             name,
             origin: &configured.origin,
-            settings: configured.settings.as_ref().map_err(Vec::as_slice),
+            settings: configured.settings.as_ref().map(|known| &known.settings).map_err(Vec::as_slice),
         })
     }
 
@@ -161,8 +163,8 @@ impl Resolver {
         trail: &Trail,
         names: &mut Vec<String>,
     ) -> Result<Fetched, ResolveError> {
-        let (vault, settings) = self.vault_for(reference, trail, names).await?;
-        let read = |resource: String| self.read(&vault, &settings, resource, reference.version(), trail);
+        let (vault, effective) = self.vault_for(reference, trail, names).await?;
+        let read = |resource: String| self.read(&vault, &effective, resource, reference.version(), trail);
         let absent = match read(reference.resource().to_owned()).await {
             Ok(text) => return Ok(Fetched { text, key_counts: true }),
             Err(absent @ VaultError::Absent { .. }) => absent,
@@ -186,31 +188,32 @@ impl Resolver {
         reference: &Reference,
         trail: &Trail,
         names: &mut Vec<String>,
-    ) -> Result<(Arc<dyn Vault>, Settings), ResolveError> {
+    ) -> Result<(Arc<dyn Vault>, Arc<Effective>), ResolveError> {
         let mut step = trail.step("find the vault");
         let name = reference.name();
         step.fact("name", name);
         let found = self.overlaid(reference);
-        if let Ok((configured, settings)) = &found {
-            step.fact("kind", settings.kind().name());
+        if let Ok((configured, effective)) = &found
+            && step.is_recorded()
+        {
+            step.fact("kind", effective.settings.kind().name());
             step.fact("configured in", &configured.origin.place);
-            for (field, value) in settings.shown() {
+            for (field, value) in effective.settings.shown() {
                 let is_option =
                     reference.options().iter().any(|(name, _)| field.spellings().any(|s| s == name));
                 let origin = if is_option { "the reference" } else { configured.origin.of(field) };
                 step.fact(field.name, format_args!("{value} ({origin})"));
             }
         }
-        let (_, mut settings) = step.done(found)?;
+        let (_, written) = step.done(found)?;
 
         if names.iter().any(|known| known == name) {
             names.push(name.to_owned());
             return Err(ResolveError::Cycle { names: names.clone() });
         }
         names.push(name.to_owned());
-        let written = session_key(&settings);
-        let pending: Vec<_> = settings.pending().map(|(field, template)| (field, template.clone())).collect();
-        for (field, template) in pending {
+        let mut filled = None;
+        for (field, template) in written.settings.pending() {
             let in_field = |error: ResolveError| ResolveError::Field {
                 vault: name.to_owned(),
                 field: field.name,
@@ -219,35 +222,42 @@ impl Resolver {
             if let Some(remote) = template.references().find(|inner| self.is_remote(inner)) {
                 return Err(in_field(ResolveError::NotLocal { reference: remote.to_string() }));
             }
-            let text = Box::pin(self.fill_within(&template, trail, names)).await.map_err(in_field)?;
-            settings =
-                settings.filled(field, &text).map_err(|error| ResolveError::settings(name, vec![error]))?;
+            let text = Box::pin(self.fill_within(template, trail, names)).await.map_err(in_field)?;
+            let settings = filled.unwrap_or_else(|| written.settings.clone()).filled(field, &text);
+            filled = Some(settings.map_err(|error| ResolveError::settings(name, vec![error]))?);
         }
         names.pop();
-        let vault =
-            self.session(written, &settings).map_err(|error| ResolveError::settings(name, vec![error]))?;
-        Ok((vault, settings))
+        let effective =
+            filled.map_or_else(|| Arc::clone(&written), |settings| Arc::new(Effective::of(settings)));
+        let vault = self.session(written.session, &effective);
+        Ok((vault.map_err(|error| ResolveError::settings(name, vec![error]))?, effective))
     }
 
     /// A vault's settings with a reference's options over them.
-    fn overlaid(&self, reference: &Reference) -> Result<(&Configured, Settings), ResolveError> {
+    fn overlaid(&self, reference: &Reference) -> Result<(&Configured, Arc<Effective>), ResolveError> {
         let name = reference.name();
         let configured = self.vaults.get(name).ok_or_else(|| self.unknown(name))?;
         let base =
             configured.settings.as_ref().map_err(|errors| ResolveError::settings(name, errors.clone()))?;
+        if reference.options().is_empty() {
+            return Ok((configured, Arc::clone(base)));
+        }
         let overlaid = base
+            .settings
             .overlaid(reference)
             .map_err(|error| ResolveError::Option { reference: reference.to_string(), error })?;
         for dropped in &overlaid.dropped {
             tracing::warn!(%reference, option = dropped.field, problem = dropped.message, "query option ignored");
         }
-        Ok((configured, overlaid.settings))
+        Ok((configured, Arc::new(Effective::of(overlaid.settings))))
     }
 
     /// Vault fields may only refer to what needs no login of its own.
     fn is_remote(&self, reference: &Reference) -> bool {
         let configured = self.vaults.get(reference.name());
-        configured.is_some_and(|configured| configured.settings.as_ref().is_ok_and(|s| s.kind() == Kind::Hcv))
+        configured.is_some_and(|configured| {
+            configured.settings.as_ref().is_ok_and(|s| s.settings.kind() == Kind::Hcv)
+        })
     }
 
     fn unknown(&self, name: &str) -> ResolveError {
@@ -276,8 +286,9 @@ impl Resolver {
     }
 
     /// The session that these settings need, shared with all that need the same.
-    fn session(&self, written: [u8; 32], settings: &Settings) -> Result<Arc<dyn Vault>, FieldError> {
-        self.sessions.of(written, session_key(settings), |at_once| match settings.kind() {
+    fn session(&self, written: [u8; 32], effective: &Effective) -> Result<Arc<dyn Vault>, FieldError> {
+        let settings = &effective.settings;
+        self.sessions.of(written, effective.session, |at_once| match settings.kind() {
             Kind::Env => Ok(Session::Local(Arc::clone(&self.env) as _)),
             Kind::Fs => {
                 let prefix = settings.text("prefix");
@@ -300,8 +311,8 @@ impl Resolver {
     pub(crate) fn take_sessions_from(&mut self, older: &Self) {
         // What a session trusts is not among its settings; the environment is another snapshot.
         if self.trust == older.trust {
-            let settings = self.vaults.values().filter_map(|configured| configured.settings.as_ref().ok());
-            let wanted: HashSet<_> = settings.map(session_key).collect();
+            let known = self.vaults.values().filter_map(|configured| configured.settings.as_ref().ok());
+            let wanted: HashSet<_> = known.map(|known| known.session).collect();
             self.sessions.take_from(&older.sessions, &wanted);
         }
     }
@@ -333,23 +344,19 @@ impl Resolver {
     async fn read(
         &self,
         vault: &Arc<dyn Vault>,
-        settings: &Settings,
+        effective: &Arc<Effective>,
         resource: String,
         version: Option<Version>,
         trail: &Trail,
     ) -> Result<Secret, VaultError> {
-        let key = (settings.fingerprint_of(|field| !field.is_policy()), resource.clone(), version);
-        let (vault, settings, trail) = (Arc::clone(vault), settings.clone(), trail.clone());
+        let key = (effective.request, resource.clone(), version);
+        let (vault, effective, trail) = (Arc::clone(vault), Arc::clone(effective), trail.clone());
         let fetch = async move {
-            vault.read(&Read { settings: &settings, resource: &resource, version, trail: &trail }).await
+            let settings = &effective.settings;
+            vault.read(&Read { settings, resource: &resource, version, trail: &trail }).await
         };
         self.flights.join(key, fetch).await
     }
-}
-
-/// What a session with a vault depends on.
-fn session_key(settings: &Settings) -> [u8; 32] {
-    settings.fingerprint_of(|field| field.exposure != Exposure::Open)
 }
 
 impl Fetched {

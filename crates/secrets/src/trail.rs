@@ -60,9 +60,14 @@ impl Trail {
 }
 
 impl OpenStep<'_> {
+    /// Whether anybody will see the facts: some take work to tell.
+    pub fn is_recorded(&self) -> bool {
+        self.trail.0.is_some()
+    }
+
     /// Notes something worth knowing; never a secret.
     pub fn fact(&mut self, name: &'static str, value: impl Display) {
-        if self.trail.0.is_some() {
+        if self.is_recorded() {
             self.step.facts.push((name, value.to_string()));
         }
     }

@@ -7,8 +7,10 @@ use sha2::{Digest, Sha256};
 
 use super::{ResolveError, Resolver};
 use crate::cache::Policy;
+use crate::field::Exposure;
 use crate::kind::Kind;
 use crate::reference::{Reference, Version};
+use crate::settings::Settings;
 use crate::trail::Trail;
 
 /// What references share whose values come from one read.
@@ -39,34 +41,58 @@ pub(crate) struct Files {
     pub(crate) names: Vec<String>,
 }
 
+/// Settings, and what follows from them: most references have no options, so this is worked out once a vault.
+#[derive(Debug)]
+pub(super) struct Effective {
+    pub(super) settings: Settings,
+    /// A digest of everything that changes a request.
+    pub(super) request: [u8; 32],
+    /// A digest of everything that a session depends on.
+    pub(super) session: [u8; 32],
+    pub(super) policy: Policy,
+    pub(super) base64: bool,
+}
+
+impl Effective {
+    pub(super) fn of(settings: Settings) -> Self {
+        Self {
+            request: settings.fingerprint_of(|field| !field.is_policy()),
+            session: settings.fingerprint_of(|field| field.exposure != Exposure::Open),
+            policy: Policy::of(&settings),
+            base64: settings.flag("base64_decode"),
+            settings,
+        }
+    }
+}
+
 impl Resolver {
     /// What a reference asks for, as things are configured now. No IO.
     pub(crate) fn target(&self, reference: &Reference) -> Result<Target, ResolveError> {
-        let (_, settings) = self.overlaid(reference)?;
+        let (_, effective) = self.overlaid(reference)?;
+        let Effective { ref settings, request, policy, base64, .. } = *effective;
         // What else such a vault may mean by resource and key depends on the key.
         let by_key = settings.kind() == Kind::Fs;
         let group = GroupKey {
-            settings: settings.fingerprint_of(|field| !field.is_policy()),
+            settings: request,
             resource: reference.resource().to_owned(),
             version: reference.version(),
             key: reference.key().filter(|_| by_key).map(str::to_owned),
         };
-        let base64 = settings.flag("base64_decode");
         let keep_as = (settings.kind() == Kind::Hcv).then(|| group.keep_as(reference, base64));
-        Ok(Target { group, policy: Policy::of(&settings), base64, keep_as })
+        Ok(Target { group, policy, base64, keep_as })
     }
 
     /// Where on this machine a reference may point; `None` where it points elsewhere.
     pub(crate) async fn files(&self, reference: &Reference) -> Option<Files> {
-        let (_, settings) = self.overlaid(reference).ok()?;
-        if settings.kind() != Kind::Fs {
+        let (_, effective) = self.overlaid(reference).ok()?;
+        if effective.settings.kind() != Kind::Fs {
             return None;
         }
-        let (vault, settings) = self.vault_for(reference, &Trail::off(), &mut Vec::new()).await.ok()?;
+        let (vault, effective) = self.vault_for(reference, &Trail::off(), &mut Vec::new()).await.ok()?;
         let resource = reference.resource();
         let other = reference.key().and_then(|key| vault.alternative(resource, key));
         let names = [Some(resource.to_owned()), other].into_iter().flatten().collect();
-        Some(Files { prefix: settings.text("prefix")?.expose().into(), names })
+        Some(Files { prefix: effective.settings.text("prefix")?.expose().into(), names })
     }
 }
 

@@ -173,8 +173,8 @@ async fn sessions_are_shared_by_what_a_reference_cannot_override() {
     let config = |token: &str, mount: &str| settings(Kind::Hcv, json!({"token": token, "mount": mount}));
     let resolver = resolver();
     let session = |token: &str, mount: &str| {
-        let settings = config(token, mount).unwrap();
-        resolver.session(session_key(&settings), &settings).unwrap()
+        let effective = Effective::of(config(token, mount).unwrap());
+        resolver.session(effective.session, &effective).unwrap()
     };
     assert!(Arc::ptr_eq(&session("a", "x"), &session("a", "y")));
     assert!(!Arc::ptr_eq(&session("a", "x"), &session("b", "x")));
