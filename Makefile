@@ -58,10 +58,11 @@ fuzz: ## each fuzz target for 10 seconds, or SECONDS=n
 	@scripts/tools fuzz
 	fuzz/run $(or $(SECONDS),10)
 
-bench: ## postern beside the bao command line doing the same work: time, CPU, memory
+bench: ## postern beside the bao command line, and the secret engine at scale: time, CPU, memory
 	@scripts/tools bench
 	$(CARGO) build $(LOCKED) --release -p postern
 	bench/run
+	bench/run-scale
 
 doc: ## the API documentation: target/doc/
 	$(CARGO) doc $(LOCKED) --no-deps --document-private-items
