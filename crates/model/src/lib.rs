@@ -29,9 +29,14 @@
 pub mod check;
 pub mod document;
 pub mod entity;
+pub mod field;
+pub mod snapshot;
+pub mod value;
 pub mod violation;
 
 pub use check::{Checked, check};
 pub use document::{Document, read};
 pub use entity::vault::VaultEntity;
+pub use snapshot::{Entry, Snapshot};
+pub use value::{Record, Text, Value};
 pub use violation::{Position, Severity, Violation};

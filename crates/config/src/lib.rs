@@ -1,0 +1,1 @@
+//! Where configuration comes from, and the one way it takes effect.

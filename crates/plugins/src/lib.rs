@@ -1,0 +1,18 @@
+//! What runs when a route matched: plugins, who of them runs for whom and in which order.
+//!
+//! Owns: the phases, the order, what a plugin may read and change. Must not know: sockets, routes' matching, vaults.
+//! The modules, in the order in which a request meets them:
+//!
+//! 1. [`registry`]: the one list of plugins: name → field list, phases, constructor.
+//! 2. [`plan`]: who runs for (route, service, consumer, group), sorted; made when a configuration takes effect.
+//! 3. [`view`]: what a plugin reads and changes: [`view::Request`], [`view::Response`].
+//! 4. [`plugin`]: the trait: one method a phase, with defaults.
+//! 5. `bundled/`: the plugins, a file each: field list, code and tests together.
+//! 6. [`directory`]: consumers and their credentials, indexed for those plugins that ask who somebody is.
+//! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches.
+
+pub mod directory;
+pub mod plugin;
+pub mod registry;
+pub mod state;
+pub mod view;

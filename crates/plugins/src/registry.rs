@@ -1,0 +1,73 @@
+//! The one list of plugins: name → field list, phases, constructor.
+//!
+//! Owns: which plugins there are. Must not know: what they do. To add one: a file in `bundled/`, and a line here.
+
+use std::sync::Arc;
+
+use postern_model::Record;
+use postern_model::field::{PluginSchema, Plugins};
+use uuid::Uuid;
+
+use crate::plugin::Plugin;
+use crate::state::State;
+
+/// What is to be known of a plugin before it is configured.
+#[derive(Clone, Copy, Debug)]
+pub struct Definition {
+    /// Name, priority and field list.
+    pub schema: &'static PluginSchema,
+    /// The phases it has a method for; it is not called in others.
+    pub phases: Phases,
+    /// Makes one from a configuration that satisfies the field list. The error names the field and never holds a
+    /// value.
+    pub make: fn(&Record, &Context<'_>) -> Result<Box<dyn Plugin>, String>,
+}
+
+/// For whom a plugin is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The plugin entity.
+    pub id: Uuid,
+    /// What it keeps.
+    pub state: &'a Arc<State>,
+}
+
+/// Some phases.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the methods of `Plugin`")]
+pub struct Phases {
+    pub rewrite: bool,
+    pub access: bool,
+    pub response: bool,
+    pub body_filter: bool,
+    pub log: bool,
+}
+
+/// Every plugin, sorted by name.
+pub const BUNDLED: &[Definition] = &[];
+
+/// The plugins of this build.
+#[derive(Clone, Copy, Debug)]
+pub struct Registry(pub &'static [Definition]);
+
+impl Registry {
+    /// All that are bundled.
+    pub const fn bundled() -> Self {
+        Self(BUNDLED)
+    }
+
+    /// One by its name.
+    pub fn get(&self, name: &str) -> Option<&'static Definition> {
+        self.0.iter().find(|definition| definition.schema.name == name)
+    }
+}
+
+impl Plugins for Registry {
+    fn schema(&self, name: &str) -> Option<&'static PluginSchema> {
+        self.get(name).map(|definition| definition.schema)
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.0.iter().map(|definition| definition.schema.name).collect()
+    }
+}

@@ -1,0 +1,135 @@
+//! What a plugin may read and change of a request and its response.
+//!
+//! Owns: the shapes. Must not know: connections. `proxy` fills them in; a test makes its own with
+//! [`Request::for_test`].
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode, Version};
+use postern_model::entity::Protocol;
+use uuid::Uuid;
+
+use crate::directory::{Consumer, Directory};
+
+/// A request on its way to the upstream. What stands here when the last plugin has run is what is sent.
+#[derive(Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path that the upstream gets, with percent escapes. Until a route has matched: the client's, normalised.
+    pub path: String,
+    /// The query without its `?`; `None` where there is no `?`.
+    pub query: Option<String>,
+    /// The headers, without those that are between two neighbours only.
+    pub headers: HeaderMap,
+    /// The body, where somebody wanted it ([`crate::plugin::Plugin::wants_body`]) or put one in its place; otherwise it
+    /// streams past.
+    pub body: Option<Bytes>,
+    /// Who sent it, and how.
+    pub client: Client,
+    /// The route that matched; `None` in the phase `rewrite`.
+    pub route: Option<Arc<RouteInfo>>,
+    /// The service of that route.
+    pub service: Option<Arc<ServiceInfo>>,
+    /// The named and numbered groups of the route's regular expression.
+    pub captures: Vec<(String, String)>,
+    /// Who it is from, once an authentication plugin knows.
+    pub consumer: Option<Arc<Consumer>>,
+    /// By what that is known; the identifier of the credential. `None` for an anonymous consumer.
+    pub credential: Option<Uuid>,
+    /// Where to look consumers and credentials up.
+    pub directory: Arc<Directory>,
+    /// 32 hexadecimal digits; in `X-Kong-Request-Id` and the log.
+    pub id: RequestId,
+}
+
+/// Identifies a request in logs and answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(pub u128);
+
+impl std::fmt::Display for RequestId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// Who sent a request, and how.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The address, by the trusted proxies' word where there are some.
+    pub ip: IpAddr,
+    /// The address of the connection.
+    pub peer: IpAddr,
+    /// `http` or `https`; `grpc`, `ws` and the like are told by the route.
+    pub scheme: Protocol,
+    /// The version that the client speaks.
+    pub version: Version,
+    /// The host that was asked for: lower case, without a port.
+    pub host: String,
+    /// The port that was asked for.
+    pub port: u16,
+    /// The server name of the TLS handshake.
+    pub sni: Option<Arc<str>>,
+}
+
+/// A route, as far as plugins and logs care.
+#[derive(Clone, Debug)]
+pub struct RouteInfo {
+    /// Its identifier.
+    pub id: Uuid,
+    /// Its name.
+    pub name: Option<String>,
+}
+
+/// A service, as far as plugins and logs care.
+#[derive(Clone, Debug)]
+pub struct ServiceInfo {
+    /// Its identifier.
+    pub id: Uuid,
+    /// Its name.
+    pub name: Option<String>,
+}
+
+/// The head of a response on its way to the client.
+#[derive(Debug)]
+pub struct Response {
+    /// The status.
+    pub status: StatusCode,
+    /// The headers, without those that are between two neighbours only.
+    pub headers: HeaderMap,
+    /// Who made it.
+    pub source: Source,
+}
+
+/// Who made a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The upstream.
+    Upstream,
+    /// A plugin.
+    Plugin,
+    /// The gateway itself: an error.
+    Gateway,
+}
+
+/// What came of a request, for logs.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// The status that the client got.
+    pub status: StatusCode,
+    /// Who made the response.
+    pub source: Source,
+    /// From the first byte of the request to the last of the response.
+    pub total: Duration,
+    /// Of that, until the request was sent on.
+    pub gateway: Duration,
+    /// Of that, from there to the head of the response.
+    pub upstream: Option<Duration>,
+    /// Bytes of the bodies.
+    pub received: u64,
+    /// Bytes of the bodies.
+    pub sent: u64,
+}

@@ -1,0 +1,1 @@
+//! The data plane: the only crate that serves and opens traffic connections.

@@ -1,0 +1,1 @@
+//! Request facts → the route that matches. Pure: no IO, no clock.
