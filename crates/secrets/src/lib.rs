@@ -38,6 +38,8 @@
 #[cfg(feature = "backends")]
 pub mod backend;
 #[cfg(feature = "backends")]
+pub mod bundle;
+#[cfg(feature = "backends")]
 pub mod cache;
 #[cfg(feature = "backends")]
 pub mod client;

@@ -38,6 +38,8 @@ pub use status::{LastError, LastKnownGoodStatus, ReferenceState, ReferenceStatus
 pub struct Engine {
     shared: Arc<Shared>,
     at_once: usize,
+    /// Stands between the texts of a bundle; not to be guessed.
+    separator: Arc<str>,
     _task: Arc<Task>,
 }
 
@@ -110,7 +112,8 @@ impl Engine {
         let (changed, changes) = mpsc::unbounded_channel();
         let watch = options.watch_files.then(|| Arc::new(Watch::new(changed)));
         let task = tokio::spawn(task::reconcile(Arc::clone(&shared), watch, changes));
-        Self { shared, at_once: options.at_once, _task: Arc::new(Task(task.abort_handle())) }
+        let separator = unguessable();
+        Self { shared, at_once: options.at_once, separator, _task: Arc::new(Task(task.abort_handle())) }
     }
 
     /// The slot of a text, kept for as long as somebody holds it. It may have no value yet: see [`Engine::settled`].
@@ -128,6 +131,10 @@ impl Engine {
         drop(state);
         self.shared.look.notify_one();
         slots
+    }
+
+    pub(crate) fn separator(&self) -> Arc<str> {
+        Arc::clone(&self.separator)
     }
 
     fn slot_in(&self, state: &mut State, template: &Template) -> Arc<Slot> {
@@ -205,6 +212,14 @@ impl Shared {
     fn dropped(&self) -> MutexGuard<'_, Vec<Arc<Template>>> {
         self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A separator that stands in no value, unless somebody could guess it.
+fn unguessable() -> Arc<str> {
+    let mut random = [0; 16];
+    // Without randomness it is only less unguessable; what it protects is one writer of a vault from himself.
+    let _ = aws_lc_rs::rand::fill(&mut random);
+    format!("\u{1e}{:032x}\u{1e}", u128::from_ne_bytes(random)).into()
 }
 
 async fn wait(waits: Vec<oneshot::Receiver<()>>) {

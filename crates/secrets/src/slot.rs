@@ -34,6 +34,8 @@ pub struct Derived<T> {
     slot: Arc<Slot>,
     name: &'static str,
     value: ArcSwapOption<T>,
+    /// Why there is none, where the slot has a value.
+    problem: ArcSwapOption<String>,
     make: Box<Make<T>>,
 }
 
@@ -100,10 +102,33 @@ impl Slot {
         name: &'static str,
         make: impl Fn(&Secret) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Arc<Derived<T>>, Invalid> {
+        let (derived, outcome) = self.register(name, make);
+        outcome.map(|()| derived)
+    }
+
+    /// The same for a user who waits for a value that can be used, also where the present one cannot.
+    pub(crate) fn derive_or_wait<T: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        name: &'static str,
+        make: impl Fn(&Secret) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Arc<Derived<T>> {
+        let (derived, outcome) = self.register(name, make);
+        if let Err(invalid) = outcome {
+            derived.problem.store(Some(Arc::new(invalid.reason)));
+        }
+        derived
+    }
+
+    fn register<T: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        name: &'static str,
+        make: impl Fn(&Secret) -> Result<T, String> + Send + Sync + 'static,
+    ) -> (Arc<Derived<T>>, Result<(), Invalid>) {
         let derived = Arc::new(Derived {
             slot: Arc::clone(self),
             name,
             value: ArcSwapOption::empty(),
+            problem: ArcSwapOption::empty(),
             make: Box::new(make),
         });
         let consumer: Arc<dyn Consumer> = Arc::<Derived<T>>::clone(&derived) as _;
@@ -114,7 +139,7 @@ impl Slot {
             None => Ok(()),
         };
         consumers.push(Arc::downgrade(&consumer));
-        outcome.map(|()| derived)
+        (derived, outcome)
     }
 
     /// Swaps the value, if all users can use it. Tells whether it was another one than before.
@@ -170,6 +195,16 @@ impl<T> Derived<T> {
         self.value.load_full()
     }
 
+    /// The same for less, for as long as it is not held over a wait.
+    pub fn peek(&self) -> arc_swap::Guard<Option<Arc<T>>> {
+        self.value.load()
+    }
+
+    /// Why there is nothing although the slot has a value: it cannot be used. Never holds the value.
+    pub fn problem(&self) -> Option<Arc<String>> {
+        self.problem.load_full()
+    }
+
     /// The slot behind it.
     pub fn slot(&self) -> &Arc<Slot> {
         &self.slot
@@ -181,14 +216,22 @@ impl<T: Send + Sync + 'static> Consumer for Derived<T> {
         // What is broken after a panic is the user's own; the reconciler must go on for all others.
         let made = catch_unwind(AssertUnwindSafe(|| (self.make)(value)));
         let made = made.unwrap_or_else(|_| Err("its check failed to run to its end".to_owned()));
-        let made = made.map_err(|reason| Invalid { user: self.name, reason })?;
-        Ok(Box::new(Arc::new(made)))
+        match made {
+            Ok(made) => Ok(Box::new(Arc::new(made))),
+            Err(reason) => {
+                if self.value.load().is_none() {
+                    self.problem.store(Some(Arc::new(reason.clone())));
+                }
+                Err(Invalid { user: self.name, reason })
+            }
+        }
     }
 
     fn commit(&self, prepared: Box<dyn Any + Send>) {
         // Always of this type: `prepare` is the only maker.
         if let Ok(made) = prepared.downcast::<Arc<T>>() {
             self.value.store(Some(*made));
+            self.problem.store(None);
         }
     }
 

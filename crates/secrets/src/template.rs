@@ -48,6 +48,19 @@ impl Template {
         Ok(Self { parts })
     }
 
+    /// Several texts as one, with a separator between them.
+    #[cfg(feature = "backends")]
+    pub(crate) fn joined(texts: &[&Self], separator: &str) -> Self {
+        let mut parts = Vec::new();
+        for (index, text) in texts.iter().enumerate() {
+            if index > 0 {
+                push_literal(&mut parts, separator);
+            }
+            parts.extend(text.parts.iter().cloned());
+        }
+        Self { parts }
+    }
+
     /// The pieces in their order; none for the empty text.
     pub fn parts(&self) -> &[Part] {
         &self.parts

@@ -259,3 +259,32 @@ async fn an_unknown_vault_is_unresolved_and_named() {
     let status = engine.status();
     assert_eq!(status.references[0].last_error.as_ref().unwrap().message, "could not find vault (nowhere)");
 }
+
+/// A pair that must match, as a certificate and its key: it is never seen half changed, and a pair that does not match
+/// changes nothing.
+#[tokio::test(start_paused = true)]
+async fn a_bundle_changes_as_one() {
+    let directory = directory();
+    let engine = engine(directory.path(), json!({"ttl": 10}));
+    let texts = [template("{vault://files/db/user}"), template("-{vault://files/db/pass}")];
+    let bundle = engine.bundle(&texts);
+    let pair = bundle.derive("a pair", |texts| {
+        let [user, pass] = texts else { return Err("not two".to_owned()) };
+        let (user, pass) = (user.expose(), pass.expose());
+        if user.strip_prefix('u') != pass.strip_prefix("-p") {
+            return Err("they do not match".to_owned());
+        }
+        Ok(format!("{user}{pass}"))
+    });
+    assert!(pair.load().is_none());
+    engine.settled(&[Arc::clone(bundle.slot())]).await;
+    assert_eq!(*pair.load().unwrap(), "u1-p1");
+    for (user, pass, expected) in [("u2", "p2", "u2-p2"), ("u3", "p4", "u2-p2"), ("u5", "p5", "u5-p5")] {
+        write(&directory, "db", &json!({"user": user, "pass": pass}).to_string());
+        sleep(s(11)).await;
+        assert_eq!(*pair.load().unwrap(), expected);
+    }
+    let picky = bundle.derive("nothing", |_| Err::<(), _>("never good".to_owned()));
+    assert!(picky.load().is_none());
+    assert_eq!(*picky.problem().unwrap(), "never good");
+}

@@ -1,0 +1,104 @@
+//! Several texts of one user, whose values change together: a certificate and its key, all strings of a plugin.
+//!
+//! Owns: that a user never sees the new value of one text with the old one of another, where both come from the same
+//! read. Must not know: what the texts are for. It is one [`Slot`] of all the texts, with a separator between them that
+//! nobody who writes to a vault can guess.
+
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
+
+use crate::rotate::Engine;
+use crate::secret::Secret;
+use crate::slot::{Derived, Slot};
+use crate::template::Template;
+
+/// Several texts that change together.
+#[derive(Clone)]
+pub struct Bundle {
+    slot: Arc<Slot>,
+    separator: Arc<str>,
+    count: usize,
+}
+
+impl Engine {
+    /// The slot of several texts, at least one of which holds a reference. Kept for as long as somebody holds what is
+    /// made of it.
+    pub fn bundle<'a>(&self, texts: impl IntoIterator<Item = &'a Template>) -> Bundle {
+        self.bundles([texts]).remove(0)
+    }
+
+    /// Several bundles. Those who share a secret also share its first read.
+    pub fn bundles<'a, T: IntoIterator<Item = &'a Template>>(
+        &self,
+        bundles: impl IntoIterator<Item = T>,
+    ) -> Vec<Bundle> {
+        let separator = self.separator();
+        let joined: Vec<_> = bundles
+            .into_iter()
+            .map(|texts| {
+                let texts: Vec<_> = texts.into_iter().collect();
+                (texts.len(), Template::joined(&texts, &separator))
+            })
+            .collect();
+        let slots = self.slots(joined.iter().map(|(_, template)| template));
+        let counts = joined.iter().map(|(count, _)| *count);
+        counts
+            .zip(slots)
+            .map(|(count, slot)| Bundle { slot, separator: Arc::clone(&separator), count })
+            .collect()
+    }
+}
+
+impl Bundle {
+    /// Registers something that is made from the values, in the order of the texts, now and at every change. Values
+    /// from which it cannot be made are a fault of the bundle, and what was made before serves on: [`Slot::derive`].
+    /// Other than there, a value that is there already and cannot be used leaves the thing empty until another comes;
+    /// [`Derived::problem`] says why.
+    pub fn derive<T: Send + Sync + 'static>(
+        &self,
+        name: &'static str,
+        make: impl Fn(&[Secret]) -> Result<T, String> + Send + Sync + 'static,
+    ) -> Arc<Derived<T>> {
+        let (separator, count) = (Arc::clone(&self.separator), self.count);
+        self.slot.derive_or_wait(name, move |value| {
+            let texts = split(value, &separator, count).ok_or("the texts cannot be told apart")?;
+            make(&texts)
+        })
+    }
+
+    /// The slot behind it, to wait for.
+    pub fn slot(&self) -> &Arc<Slot> {
+        &self.slot
+    }
+}
+
+impl Debug for Bundle {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "Bundle({} texts)", self.count)
+    }
+}
+
+fn split(value: &Secret, separator: &str, count: usize) -> Option<Vec<Secret>> {
+    if count == 1 {
+        return Some(vec![value.clone()]);
+    }
+    let texts: Vec<_> = value.expose().split(separator).map(Secret::from).collect();
+    (texts.len() == count).then_some(texts)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_come_apart_as_they_went_in() {
+        let texts = |value: &str, count| {
+            let texts = split(&Secret::from(value), "|", count)?;
+            Some(texts.iter().map(|text| text.expose().to_owned()).collect::<Vec<_>>())
+        };
+        assert_eq!(texts("a|b", 2), Some(vec!["a".to_owned(), "b".to_owned()]));
+        assert_eq!(texts("|", 2), Some(vec![String::new(), String::new()]));
+        assert_eq!(texts("a|b", 1), Some(vec!["a|b".to_owned()]));
+        assert_eq!(texts("a|b|c", 2), None);
+    }
+}
