@@ -9,9 +9,11 @@
 //! 4. [`plugin`]: the trait: one method a phase, with defaults.
 //! 5. `bundled/`: the plugins, a file each: field list, code and tests together.
 //! 6. [`directory`]: consumers and their credentials, indexed for those plugins that ask who somebody is.
-//! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches.
+//! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches. [`clock`]: the time of day.
 
+pub mod clock;
 pub mod directory;
+pub mod plan;
 pub mod plugin;
 pub mod registry;
 pub mod state;

@@ -8,6 +8,7 @@ use postern_model::Record;
 use postern_model::field::{PluginSchema, Plugins};
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::plugin::Plugin;
 use crate::state::State;
 
@@ -20,8 +21,11 @@ pub struct Definition {
     pub phases: Phases,
     /// Makes one from a configuration that satisfies the field list. The error names the field and never holds a
     /// value.
-    pub make: fn(&Record, &Context<'_>) -> Result<Box<dyn Plugin>, String>,
+    pub make: Make,
 }
+
+/// A constructor.
+pub type Make = fn(&Record, &Context<'_>) -> Result<Box<dyn Plugin>, String>;
 
 /// For whom a plugin is made.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +34,8 @@ pub struct Context<'a> {
     pub id: Uuid,
     /// What it keeps.
     pub state: &'a Arc<State>,
+    /// What time it is.
+    pub clock: &'a Clock,
 }
 
 /// Some phases.

@@ -1,13 +1,18 @@
 //! What a plugin may read and change of a request and its response.
 //!
 //! Owns: the shapes. Must not know: connections. `proxy` fills them in; a test makes its own with
-//! [`Request::for_test`].
+//! [`Request::for_test`]. `args` reads and writes query strings and forms.
 
+pub mod args;
+mod double;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
 use http::{HeaderMap, Method, StatusCode, Version};
 use postern_model::entity::Protocol;
 use uuid::Uuid;
@@ -42,8 +47,74 @@ pub struct Request {
     pub credential: Option<Uuid>,
     /// Where to look consumers and credentials up.
     pub directory: Arc<Directory>,
+    /// What plugins tell each other, and `$(shared.name)` in templates.
+    pub shared: BTreeMap<String, String>,
+    /// Headers that the response gets, whoever makes it. [`crate::plan::Running::response`] sets them.
+    pub response_headers: Vec<(HeaderName, HeaderValue)>,
     /// 32 hexadecimal digits; in `X-Kong-Request-Id` and the log.
     pub id: RequestId,
+    /// The client's path, normalised, once `path` is another one.
+    client_path: Option<String>,
+}
+
+/// What a request is made of before any plugin runs; the rest is added as it becomes known.
+#[derive(Debug)]
+#[expect(missing_docs, reason = "the fields of `Request`")]
+pub struct Head {
+    pub method: Method,
+    pub path: String,
+    pub query: Option<String>,
+    pub headers: HeaderMap,
+    pub client: Client,
+    pub directory: Arc<Directory>,
+    pub id: RequestId,
+}
+
+impl Request {
+    /// A request as the client sent it.
+    pub fn new(head: Head) -> Self {
+        let Head { method, path, query, headers, client, directory, id } = head;
+        Self {
+            method,
+            path,
+            query,
+            headers,
+            body: None,
+            client,
+            route: None,
+            service: None,
+            captures: Vec::new(),
+            consumer: None,
+            credential: None,
+            directory,
+            shared: BTreeMap::new(),
+            response_headers: Vec::new(),
+            id,
+            client_path: None,
+        }
+    }
+
+    /// The path that the client asked for, normalised.
+    pub fn client_path(&self) -> &str {
+        self.client_path.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Sends it to another path. The client's is kept beside it.
+    pub fn set_path(&mut self, path: String) {
+        let old = std::mem::replace(&mut self.path, path);
+        self.client_path.get_or_insert(old);
+    }
+
+    /// Puts another body in place of the client's.
+    pub fn set_body(&mut self, body: Bytes) {
+        self.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        self.body = Some(body);
+    }
+
+    /// The value of a header as text, where there is one and it is ASCII.
+    pub fn header(&self, name: impl http::header::AsHeaderName) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
 }
 
 /// Identifies a request in logs and answers.
