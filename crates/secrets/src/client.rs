@@ -6,7 +6,7 @@
 
 mod identity;
 pub mod trust;
-mod verify;
+pub(crate) mod verify;
 
 use std::error::Error as StdError;
 use std::io;
@@ -39,6 +39,9 @@ const EXCHANGE: Duration = Duration::from_secs(10);
 const MAX_REPLY: usize = 8 * 1024 * 1024;
 /// How much of an error's text is worth showing.
 const MAX_SHOWN: usize = 512;
+
+/// Where the answers of vaults and identity providers hold what was asked for.
+const ASKED_FOR: [&str; 6] = ["data", "auth", "wrap_info", "access_token", "refresh_token", "id_token"];
 
 /// A pooled HTTP/1.1 client, over TLS where the URL says https.
 #[derive(Clone, Debug)]
@@ -234,6 +237,12 @@ impl Outgoing {
         Ok(self)
     }
 
+    /// What the reply must not be shown to repeat.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn secrets(&self) -> &[Secret] {
+        &self.secrets
+    }
+
     /// The same with an ordinary header.
     pub fn header(mut self, name: HeaderName, value: &str) -> Result<Self, TransportError> {
         let value = header_value(&name, value)?;
@@ -258,17 +267,47 @@ impl Reply {
         (200..300).contains(&self.status)
     }
 
+    /// A reply as if it had come, to a request that held `secrets`.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(crate) fn new(
+        status: u16,
+        media_type: &str,
+        location: Option<&str>,
+        body: &[u8],
+        secrets: &[Secret],
+    ) -> Self {
+        Self {
+            status,
+            media_type: media_type.to_owned(),
+            retry_after: None,
+            location: location.map(|to| cleaned(to, secrets)),
+            body: Zeroizing::new(body.to_vec()),
+            secrets: secrets.to_vec(),
+        }
+    }
+
     /// The body; it may hold secrets.
     pub fn body(&self) -> &[u8] {
         &self.body
     }
 
     /// The body as it may be shown in an error: JSON in its shortest form, shortened, without control characters,
-    /// and without the secrets of the request.
+    /// and without the secrets of the request. What was asked for is not shown, whatever the status says.
     pub fn shown(&self) -> String {
+        // A proxy may turn 200 into 203; the body is the secret all the same.
+        if self.is_success() && !self.body.is_empty() {
+            return "(what it answered is not shown)".to_owned();
+        }
         let json: Option<serde_json::Value> = serde_json::from_slice(&self.body).ok();
         match json {
-            Some(json) => cleaned(&json.to_string(), &self.secrets),
+            Some(mut json) => {
+                for name in ASKED_FOR {
+                    if let Some(member) = json.get_mut(name).filter(|member| !member.is_null()) {
+                        *member = "***".into();
+                    }
+                }
+                cleaned(&json.to_string(), &self.secrets)
+            }
             None => cleaned(String::from_utf8_lossy(&self.body).trim(), &self.secrets),
         }
     }
@@ -307,7 +346,10 @@ fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
 /// Text from outside as it may be shown: no secret of ours, no control characters, not too long.
 fn cleaned(text: &str, secrets: &[Secret]) -> String {
     let mut text = text.to_owned();
-    for secret in secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= 4) {
+    let mut secrets: Vec<_> = secrets.iter().map(Secret::expose).filter(|secret| secret.len() >= 4).collect();
+    // The longest first: of one that begins with another, the rest would stay.
+    secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    for secret in secrets {
         let json = serde_json::Value::from(secret).to_string();
         let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
         for spelling in [secret, &json[1..json.len() - 1], &form] {
@@ -376,6 +418,23 @@ mod tests {
         let text = "you sent s3cr3t/+\"x or s3cr3t/+\\\"x or s3cr3t%2F%2B%22x\x1b[31m\nab";
         assert_eq!(cleaned(text, &secrets), "you sent *** or *** or *** [31m ab");
         assert_eq!(cleaned(&"x".repeat(600), &[]).len(), MAX_SHOWN + 3);
+    }
+
+    #[test]
+    fn of_two_secrets_that_begin_alike_nothing_stays() {
+        let secrets = [Secret::from("s3cr3t"), Secret::from("s3cr3t-and-more")];
+        assert_eq!(cleaned("s3cr3t-and-more, s3cr3t", &secrets), "***, ***");
+    }
+
+    #[test]
+    fn what_was_asked_for_is_not_shown() {
+        let shown = |status, body: &str| Reply::new(status, "", None, body.as_bytes(), &[]).shown();
+        assert_eq!(shown(203, r#"{"data":{"pass":"hunter2"}}"#), "(what it answered is not shown)");
+        assert_eq!(shown(204, ""), "");
+        assert_eq!(shown(500, r#"{"errors":["no"],"data":null}"#), r#"{"data":null,"errors":["no"]}"#);
+        for name in ASKED_FOR {
+            assert_eq!(shown(502, &format!(r#"{{"{name}":"hunter2"}}"#)), format!(r#"{{"{name}":"***"}}"#));
+        }
     }
 
     #[test]

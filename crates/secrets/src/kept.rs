@@ -13,6 +13,9 @@ use tokio::time::Instant;
 /// Never used later than this long before its end: the request that carries it takes time.
 const MARGIN: Duration = Duration::from_secs(10);
 
+/// A hundred years: whoever says that something lives longer must not make the arithmetic of times overflow.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// A credential with an end.
 #[derive(Debug)]
 pub(crate) struct Kept<T, E> {
@@ -42,6 +45,11 @@ pub(crate) struct Fresh<T> {
 }
 
 impl<T> Held<T> {
+    /// One that begins to live.
+    fn now(value: T, life: Option<Duration>) -> Self {
+        Self { value, since: Instant::now(), life: life.map(|life| life.min(LONGEST)) }
+    }
+
     /// From when on it is not used any longer.
     fn end(&self) -> Option<Instant> {
         // Three quarters of a very short life are still used: a renewal after two thirds comes before that.
@@ -81,7 +89,7 @@ impl<T: Clone + PartialEq, E: Clone> Kept<T, E> {
                 *failure = None;
                 // The one who got it is its first user.
                 usable(&value);
-                *self.held() = Some(Held { value: value.clone(), since: Instant::now(), life });
+                *self.held() = Some(Held::now(value.clone(), life));
                 Ok(value)
             }
             Err(error) => {
@@ -102,7 +110,7 @@ impl<T: Clone + PartialEq, E: Clone> Kept<T, E> {
     /// Gives the credential a new life, if it is still this one.
     pub(crate) fn extend(&self, value: &T, life: Option<Duration>) {
         if let Some(held) = self.held().as_mut().filter(|held| held.value == *value) {
-            (held.since, held.life) = (Instant::now(), life);
+            *held = Held::now(value.clone(), life);
         }
     }
 
@@ -165,6 +173,15 @@ mod tests {
         assert_eq!(next(&kept, &calls, None).await, Ok(2));
         advance(Duration::from_secs(1_000_000)).await;
         assert_eq!(next(&kept, &calls, None).await, Ok(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_life_is_too_long() {
+        let (kept, calls) = (Numbers::default(), AtomicU32::new(0));
+        assert_eq!(next(&kept, &calls, Some(u64::MAX)).await, Ok(1));
+        assert_eq!(next(&kept, &calls, None).await, Ok(1));
+        kept.extend(&1, Some(Duration::MAX));
+        assert_eq!(next(&kept, &calls, None).await, Ok(1));
     }
 
     #[tokio::test(start_paused = true)]

@@ -44,6 +44,9 @@ pub mod cache;
 #[cfg(feature = "backends")]
 pub mod client;
 pub mod field;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "backends")]
 pub mod guard;
 #[cfg(feature = "backends")]

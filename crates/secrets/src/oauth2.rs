@@ -15,7 +15,7 @@ use thiserror::Error;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, Outgoing, TransportError, Untrusted};
+use crate::client::{Client, Outgoing, Reply, TransportError, Untrusted};
 use crate::secret::Secret;
 use crate::trail::Trail;
 
@@ -125,6 +125,11 @@ impl ClientCredentials {
 
     async fn ask(&self, client: &Client) -> Result<AccessToken, OAuth2Error> {
         let reply = client.send(self.request()?).await?;
+        self.answered(&reply)
+    }
+
+    /// What to make of a reply.
+    pub(crate) fn answered(&self, reply: &Reply) -> Result<AccessToken, OAuth2Error> {
         let (endpoint, status) = (self.endpoint.to_string(), reply.status);
         if reply.is_success() {
             let not_a_token = |what: &str| OAuth2Error::NotAToken {
@@ -156,7 +161,7 @@ impl ClientCredentials {
         Err(OAuth2Error::Refused { endpoint, status, text })
     }
 
-    fn request(&self) -> Result<Outgoing, TransportError> {
+    pub(crate) fn request(&self) -> Result<Outgoing, TransportError> {
         // Written by hand into a buffer that is wiped: a serialiser's own buffer would not be.
         let mut form = Zeroizing::new(String::with_capacity(1024 + 3 * self.client_secret.expose().len()));
         let mut pair = |name: &str, value: &str| {
@@ -184,12 +189,16 @@ impl ClientCredentials {
             }
             ClientAuthentication::Basic => {
                 let header = basic(&self.client_id, &self.client_secret);
-                Ok(outgoing.secret_header(AUTHORIZATION, &header)?.body(FORM, form, &[&self.client_secret]))
+                // The reply may repeat it without the word before it.
+                let pair = header.expose().strip_prefix(BASIC).map(Secret::from).unwrap_or(header.clone());
+                let within = [&self.client_secret, &pair];
+                Ok(outgoing.secret_header(AUTHORIZATION, &header)?.body(FORM, form, &within))
             }
         }
     }
 }
 
+const BASIC: &str = "Basic ";
 const FORM: &str = "application/x-www-form-urlencoded";
 
 impl OAuth2Error {
@@ -244,14 +253,20 @@ fn basic(id: &Secret, secret: &Secret) -> Secret {
     plain.extend(form_urlencoded::byte_serialize(id.expose().as_bytes()));
     plain.push(':');
     plain.extend(form_urlencoded::byte_serialize(secret.expose().as_bytes()));
-    let mut header = String::with_capacity("Basic ".len() + plain.len().div_ceil(3) * 4);
-    header.push_str("Basic ");
+    let mut header = String::with_capacity(BASIC.len() + plain.len().div_ceil(3) * 4);
+    header.push_str(BASIC);
     STANDARD.encode_string(plain.as_bytes(), &mut header);
     Secret::from(header)
 }
 
+/// A media type as it may be shown. The header may hold anything, at any length.
 fn media_type(media_type: &str) -> &str {
-    if media_type.is_empty() { "no content type" } else { media_type }
+    let is_of_one = |byte: u8| byte.is_ascii_alphanumeric() || b"/.+-_".contains(&byte);
+    match media_type {
+        "" => "no content type",
+        plain if plain.len() <= 100 && plain.bytes().all(is_of_one) => plain,
+        _ => "a content type that is none",
+    }
 }
 
 #[cfg(test)]
@@ -263,6 +278,48 @@ mod tests {
         // `a b:c` and `p%+` become `a+b%3Ac` and `p%25%2B`.
         let header = basic(&Secret::from("a b:c"), &Secret::from("p%+"));
         assert_eq!(header.expose(), format!("Basic {}", STANDARD.encode("a+b%3Ac:p%25%2B")));
+    }
+
+    fn client(authentication: ClientAuthentication) -> ClientCredentials {
+        ClientCredentials {
+            endpoint: Url::parse("https://idp.test/token").unwrap(),
+            client_id: Secret::from("client"),
+            client_secret: Secret::from("s3cr3t/+"),
+            authentication,
+            audiences: Vec::new(),
+            scopes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn no_refusal_repeats_the_clients_secret_or_a_token() {
+        let basic = basic(&Secret::from("client"), &Secret::from("s3cr3t/+"));
+        let pair = basic.expose().strip_prefix(BASIC).unwrap();
+        let cases = [
+            (ClientAuthentication::Post, "client_secret=s3cr3t%2F%2B", "client_secret=***"),
+            (ClientAuthentication::Basic, basic.expose(), "***"),
+            (ClientAuthentication::Basic, &format!("Authorization: {pair}"), "Authorization: ***"),
+            (ClientAuthentication::Post, r#"{"access_token":"a.b.c"}"#, r#"{"access_token":"***"}"#),
+        ];
+        for (authentication, body, expected) in cases {
+            let client = client(authentication);
+            let reply = Reply::new(400, "", None, body.as_bytes(), client.request().unwrap().secrets());
+            let said = client.answered(&reply).unwrap_err().to_string();
+            assert_eq!(said, format!("https://idp.test/token answered 400: {expected}"));
+        }
+    }
+
+    #[test]
+    fn a_content_type_is_shown_if_it_is_one() {
+        let shown = |media_type: &str| {
+            let reply = Reply::new(200, media_type, None, b"<html>", &[]);
+            client(ClientAuthentication::Post).answered(&reply).unwrap_err().to_string()
+        };
+        assert!(shown("application/problem+json").contains(" with application/problem+json, not"));
+        assert!(shown("").contains(" with no content type, not"));
+        for odd in ["client_secret=s3cr3t", &"x".repeat(101)] {
+            assert!(shown(odd).contains(" with a content type that is none, not"), "{odd}");
+        }
     }
 
     #[test]

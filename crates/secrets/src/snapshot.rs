@@ -10,7 +10,7 @@
 mod clock;
 mod file;
 mod format;
-mod key;
+pub(crate) mod key;
 #[cfg(test)]
 mod tests;
 

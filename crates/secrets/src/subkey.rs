@@ -62,7 +62,8 @@ pub enum SubkeyError {
 
 /// The string that stands under `key` in the JSON object `text`.
 pub(crate) fn pick(text: &Secret, key: &str) -> Result<Secret, SubkeyError> {
-    let text = text.expose().trim_ascii_start();
+    // The blanks of JSON (RFC 8259, 2), which are fewer than ASCII's.
+    let text = text.expose().trim_start_matches([' ', '\t', '\n', '\r']);
     // An array has no members; Kong says so in the words for a missing one.
     if text.starts_with('[') && serde_json::from_str::<&RawValue>(text).is_ok() {
         return Err(SubkeyError::NoMember { key: key.to_owned(), names: Vec::new(), nearest: None });
@@ -190,6 +191,11 @@ mod tests {
             (r#"{"a":{"b":"c"}}"#, "a.b", Err("subfield a.b not found in JSON secret")),
             (r#"["a"]"#, "a", Err("subfield a not found in JSON secret")),
             ("plain", "a", Err("unable to json decode value (nil): syntax error at line 1 column 1")),
+            (
+                "\u{c}{\"a\":\"b\"}",
+                "a",
+                Err("unable to json decode value (nil): syntax error at line 1 column 1"),
+            ),
             ("", "a", Err("unable to json decode value (nil): syntax error at line 1 column 0")),
             ("123", "a", Err("unable to json decode value (number): not an object")),
             (r#""hunter2""#, "a", Err("unable to json decode value (string): not an object")),

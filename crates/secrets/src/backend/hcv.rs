@@ -7,6 +7,8 @@
 
 mod api;
 mod claims;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzzing;
 mod kv;
 mod login;
 mod token;

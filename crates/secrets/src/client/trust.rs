@@ -77,19 +77,23 @@ fn of_this_system() -> Vec<CertificateDer<'static>> {
 }
 
 fn from_item(item: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
-    if item.starts_with("-----BEGIN") {
-        return from_pem(item.as_bytes(), "the PEM text");
-    }
-    // A path is hardly ever valid base64 of a PEM text, so there is no doubt between the two.
-    let joined: String = item.split_ascii_whitespace().collect();
-    if let Ok(pem) = STANDARD.decode(&joined)
-        && pem.starts_with(b"-----BEGIN")
-    {
-        return from_pem(&pem, "the base64 text");
+    if let Some(certificates) = from_text(item) {
+        return certificates;
     }
     let bytes = std::fs::read(item)
         .map_err(|error| TrustError::Unreadable { path: item.to_owned(), reason: io_reason(&error) })?;
     from_pem(&bytes, item)
+}
+
+/// What stands in the item itself; `None` where it must be a path.
+pub(crate) fn from_text(item: &str) -> Option<Result<Vec<CertificateDer<'static>>, TrustError>> {
+    if item.starts_with("-----BEGIN") {
+        return Some(from_pem(item.as_bytes(), "the PEM text"));
+    }
+    // A path is hardly ever valid base64 of a PEM text, so there is no doubt between the two.
+    let joined: String = item.split_ascii_whitespace().collect();
+    let pem = STANDARD.decode(&joined).ok().filter(|pem| pem.starts_with(b"-----BEGIN"))?;
+    Some(from_pem(&pem, "the base64 text"))
 }
 
 fn from_pem(bytes: &[u8], place: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {

@@ -126,6 +126,19 @@ pub(super) fn reason(error: &Error) -> Option<Untrusted> {
     }
 }
 
+/// Judges a chain as a connection would.
+#[cfg(feature = "fuzzing")]
+pub(crate) fn judge(
+    trust: &Trust,
+    chain: &[CertificateDer<'_>],
+    name: &ServerName<'_>,
+    now: UnixTime,
+) -> Result<(), Untrusted> {
+    let (leaf, others) = chain.split_first().ok_or(Untrusted::NoLocalIssuer)?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    Verifier::new(trust, true, &provider).judge(leaf, others, name, now)
+}
+
 struct Verifier {
     trust: Trust,
     anchors: OnceLock<Anchors>,

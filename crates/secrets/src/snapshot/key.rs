@@ -106,7 +106,7 @@ fn read(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 /// 32 bytes as they are, else hex or base64 with blanks around.
-fn parse(bytes: &[u8]) -> Option<Key> {
+pub(crate) fn parse(bytes: &[u8]) -> Option<Key> {
     let mut key = Key(Zeroizing::new([0; LENGTH]));
     if let Ok(bytes) = <&[u8; LENGTH]>::try_from(bytes) {
         key.0.copy_from_slice(bytes);

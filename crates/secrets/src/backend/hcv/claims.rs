@@ -18,7 +18,9 @@ pub(super) fn shown(jwt: &Secret) -> Option<String> {
     let json = Zeroizing::new(URL_SAFE_NO_PAD.decode(payload).ok()?);
     let claims: Value = serde_json::from_slice(&json).ok()?;
     let pairs = SHOWN.iter().filter_map(|name| {
-        let value: String = claims.get(name)?.to_string().chars().take(MAX_CHARS).collect();
+        // JSON escapes only some of the control characters.
+        let shown = |c: char| if c.is_control() { ' ' } else { c };
+        let value: String = claims.get(name)?.to_string().chars().map(shown).take(MAX_CHARS).collect();
         Some(format!("{name}={value}"))
     });
     let pairs: Vec<_> = pairs.collect();
@@ -37,6 +39,7 @@ mod tests {
             r#"sub="id@clients", aud=["a"], exp=5"#
         );
         assert_eq!(shown(&jwt(r#"{"email":"x@y"}"#)), None);
+        assert_eq!(shown(&jwt("{\"sub\":\"a\u{9b}31m\u{7f}\"}")).unwrap(), "sub=\"a 31m \"");
         assert_eq!(shown(&Secret::from("opaque")), None);
         assert_eq!(shown(&Secret::from("a.!.c")), None);
     }

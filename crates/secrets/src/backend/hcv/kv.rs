@@ -40,7 +40,7 @@ struct Metadata {
 }
 
 /// Where one read goes.
-struct Place {
+pub(super) struct Place {
     v2: bool,
     /// `<mount>/<resource>`, as people name it.
     shown: String,
@@ -70,15 +70,11 @@ async fn read_place(
     }
     let reply = api.get(&place.path, place.version, token).await?;
     step.fact("status", reply.status);
-    match reply.status {
-        200 => place.object(&reply),
-        404 => Err(place.absent(&reply, api.namespace())),
-        _ => Err(refused(&reply, DOING, format!("reading {}", place.shown), |status, _| place.hint(status))),
-    }
+    place.answered(&reply, api.namespace())
 }
 
 impl Place {
-    fn new(request: &Read<'_>) -> Result<Self, VaultError> {
+    pub(super) fn new(request: &Read<'_>) -> Result<Self, VaultError> {
         let text =
             |name| request.settings.text(name).map(|text| text.expose().to_owned()).unwrap_or_default();
         let (mount_name, v2) = (text("mount"), text("kv") == "v2");
@@ -96,6 +92,15 @@ impl Place {
         let resource = request.resource;
         let path = if v2 { format!("{mount}/data/{resource}") } else { format!("{mount}/{resource}") };
         Ok(Self { v2, shown: format!("{mount}/{resource}"), path, version })
+    }
+
+    /// What to make of a reply. The namespace is where it was asked.
+    pub(super) fn answered(&self, reply: &Reply, namespace: Option<&str>) -> Result<Secret, VaultError> {
+        match reply.status {
+            200 => self.object(reply),
+            404 => Err(self.absent(reply, namespace)),
+            _ => Err(refused(reply, DOING, format!("reading {}", self.shown), |status, _| self.hint(status))),
+        }
     }
 
     /// The object in a reply, in the reply's own spelling.
@@ -176,7 +181,9 @@ impl Place {
         let (what, hint) = if *destroyed {
             (format!("version {version} of {} is destroyed", self.shown), "write a new version".to_owned())
         } else {
-            let when: String = deletion_time.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+            // Of a time nothing is lost; of a secret that was read as KV v2 by mistake nothing is told.
+            let of_time = |c: &char| c.is_ascii_digit() || "TZ:.+-".contains(*c);
+            let when: String = deletion_time.chars().filter(of_time).take(40).collect();
             (
                 format!("version {version} of {} was deleted ({when})", self.shown),
                 format!("`vault kv undelete -versions={version} {}` brings it back", self.shown),
@@ -194,5 +201,23 @@ impl Place {
             400 => Some("see the vault's log".to_owned()),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_secret_taken_for_metadata_nothing_is_told() {
+        let place =
+            Place { v2: true, shown: "kv/app".to_owned(), path: "kv/data/app".to_owned(), version: None };
+        let told = |time: &str| {
+            let body = format!(r#"{{"data":{{"metadata":{{"deletion_time":"{time}","version":2}}}}}}"#);
+            place.answered(&Reply::new(200, "", None, body.as_bytes(), &[]), None).unwrap_err().to_string()
+        };
+        let time = "2026-01-02T03:04:05.678+01:00";
+        assert!(told(time).ends_with(&format!("version 2 of kv/app was deleted ({time})")), "{}", told(time));
+        assert!(told("hunter-secret").ends_with("was deleted (-)"), "{}", told("hunter-secret"));
     }
 }

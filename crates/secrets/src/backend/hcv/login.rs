@@ -7,6 +7,8 @@
 mod approle;
 mod cert;
 mod file;
+#[cfg(feature = "fuzzing")]
+pub(super) mod fuzzing;
 mod idp;
 mod jwt;
 mod kubernetes;
@@ -16,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::api::{Api, refused};
 use super::token::{self, Token};
-use crate::client::Identity;
+use crate::client::{Identity, Reply};
 use crate::kept::Fresh;
 use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
@@ -160,9 +162,19 @@ impl Method {
             fields.iter().filter(|(name, _)| !is_role(name)).map(|(_, value)| *value).collect();
         let reply =
             api.post(&format!("auth/{}/login", self.mount), json_object(fields), &credentials).await?;
+        self.answered(&reply, step, advice)
+    }
+
+    /// What to make of a login's answer.
+    fn answered(
+        &self,
+        reply: &Reply,
+        step: &mut OpenStep<'_>,
+        advice: impl Fn(u16, &str) -> Option<String>,
+    ) -> Result<Fresh<Token>, VaultError> {
         if !reply.is_success() {
             let what = format!("performing {} authentication", self.adjective);
-            return Err(refused(&reply, "", what, |status, body| {
+            return Err(refused(reply, "", what, |status, body| {
                 let body = body.to_lowercase();
                 Some(advice(status, &body).unwrap_or_else(|| self.hint(status, &body)))
             }));
@@ -172,12 +184,12 @@ impl Method {
             hint: Some("check that host and port are those of a vault".to_owned()),
         };
         // serde's own words would quote the reply.
-        let reply: LoginReply = serde_json::from_slice(reply.body())
+        let read: LoginReply = serde_json::from_slice(reply.body())
             .map_err(|_| garbled("the answer to the login is not a login's JSON"))?;
-        let auth = reply.auth.ok_or_else(|| garbled("the answer to the login has no auth"))?;
+        let auth = read.auth.ok_or_else(|| garbled("the answer to the login has no auth"))?;
         let token = auth.client_token.filter(|token| !token.expose().is_empty());
         let token = token.ok_or_else(|| garbled("the answer to the login has no client token"))?;
-        step.fact("token policies", auth.token_policies.unwrap_or_default().join(", "));
+        step.fact("token policies", reply.cleaned(&auth.token_policies.unwrap_or_default().join(", ")));
         step.fact("token life", format_args!("{} s", auth.lease_duration));
         step.fact("token renewable", auth.renewable);
         Ok(token::fresh(token, auth.lease_duration, auth.renewable, auth.num_uses))

@@ -90,6 +90,16 @@ impl PartialEq for Token {
 }
 
 impl Tokens {
+    /// Those of a session that has just logged in.
+    #[cfg(any(test, feature = "fuzzing"))]
+    pub(super) fn holding(fresh: Fresh<Token>) -> Self {
+        use futures_util::FutureExt as _;
+
+        let tokens = Self::default();
+        let _ = tokens.kept.get(|_| true, || std::future::ready(Ok(fresh))).now_or_never();
+        tokens
+    }
+
     /// A token for one request. Its use is counted.
     pub(super) async fn take(&self, login: &Login, api: &Api, trail: &Trail) -> Result<Token, VaultError> {
         self.kept.get(Token::take_use, || login.client_token(api, trail)).await
@@ -202,4 +212,18 @@ pub(super) fn fresh(secret: Secret, lease_duration: u64, renewable: bool, num_us
     let uses = (num_uses > 0).then(|| Arc::new(AtomicU64::new(num_uses)));
     let life = (lease_duration > 0).then(|| Duration::from_secs(lease_duration));
     Fresh { value: Token { secret, renewable, uses }, life }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_life_is_too_long_for_the_times_that_follow_from_it() {
+        for seconds in [1, 3600, u64::MAX / 2, u64::MAX] {
+            let tokens = Tokens::holding(fresh(Secret::from("t"), seconds, true, 0));
+            assert!(tokens.renewal_due().is_some(), "{seconds} s");
+            assert!(matches!(tokens.held(), Some(Some(_))), "{seconds} s");
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! The login by AppRole: a role id and a secret id. Owns: where the secret id comes from, and what the vault's refusals
 //! mean. Must not know: how a wrapped secret id is unwrapped ([`unwrap`] does).
 
-mod unwrap;
+pub(super) mod unwrap;
 
 use std::path::PathBuf;
 
@@ -19,7 +19,7 @@ use unwrap::Unwrapped;
 /// A login by AppRole.
 #[derive(Debug)]
 pub(in crate::backend::hcv) struct AppRole {
-    method: Method,
+    pub(super) method: Method,
     role_id: Secret,
     source: Source,
     /// There when what is given is not the secret id, but a token that wraps it.
@@ -71,7 +71,7 @@ impl AppRole {
     }
 
     /// What to do, by what the AppRole auth method says.
-    fn hint(&self, body: &str, secret_id: &Secret) -> Option<String> {
+    pub(super) fn hint(&self, body: &str, secret_id: &Secret) -> Option<String> {
         let mount = &self.method.mount;
         if !["role id", "role_id", "secret id", "secret_id"].iter().any(|words| body.contains(words)) {
             return None;

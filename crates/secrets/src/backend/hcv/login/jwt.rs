@@ -18,7 +18,7 @@ use crate::vault::VaultError;
 /// A login by JWT.
 #[derive(Debug)]
 pub(in crate::backend::hcv) struct Jwt {
-    method: Method,
+    pub(super) method: Method,
     role: Secret,
     source: Source,
 }
@@ -70,7 +70,7 @@ impl Jwt {
     }
 
     /// What to do, by what the JWT auth method says.
-    fn hint(&self, status: u16, body: &str, jwt: &Secret) -> Option<String> {
+    pub(super) fn hint(&self, status: u16, body: &str, jwt: &Secret) -> Option<String> {
         let mount = &self.method.mount;
         let command = self.method.command();
         let advice = if body.contains("role") && body.contains("could not be found") {

@@ -21,7 +21,7 @@ const TOKEN_FILE: &str = "/run/secrets/kubernetes.io/serviceaccount/token";
 /// A login by service account.
 #[derive(Debug)]
 pub(in crate::backend::hcv) struct Kubernetes {
-    method: Method,
+    pub(super) method: Method,
     role: Secret,
     file: CredentialFile,
 }
@@ -60,7 +60,7 @@ impl Kubernetes {
     }
 
     /// What to do, by what the Kubernetes auth method says.
-    fn hint(&self, status: u16, body: &str, jwt: &Secret) -> Option<String> {
+    pub(super) fn hint(&self, status: u16, body: &str, jwt: &Secret) -> Option<String> {
         let (mount, command) = (&self.method.mount, self.method.command());
         if body.contains("invalid role name") {
             return Some(self.method.no_role());

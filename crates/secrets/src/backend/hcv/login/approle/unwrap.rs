@@ -143,8 +143,13 @@ impl Came {
 /// Uses the token up. It goes into the header alone: given in the body as well it would be used twice.
 async fn unwrap(wrapping: &Secret, api: &Api, mount: &str) -> Result<Secret, VaultError> {
     let reply = api.post_as("sys/wrapping/unwrap", Zeroizing::new("{}".to_owned()), wrapping).await?;
+    unwrapped(&reply, mount)
+}
+
+/// What to make of the answer to the unwrapping.
+pub(in crate::backend::hcv::login) fn unwrapped(reply: &Reply, mount: &str) -> Result<Secret, VaultError> {
     if !reply.is_success() {
-        return Err(not_unwrapped(&reply, || used_or_expired(mount)));
+        return Err(not_unwrapped(reply, || used_or_expired(mount)));
     }
     // serde's own words would quote the reply.
     let garbled = |message: &str| VaultError::Garbled { message: message.to_owned(), hint: None };
