@@ -4,6 +4,14 @@
 //! coverage, on stable Rust); the tests below replay the committed corpora, so that a crash which was once found and
 //! added to `corpus/` stays fixed. A new target is a function here, a file in `targets/`, a `[[bin]]`, and a corpus.
 
+mod pem;
+mod replies;
+mod values;
+
+pub use pem::pem;
+pub use replies::{idp_reply, jwt_claims, vault_reply};
+pub use values::{snapshot, subkey};
+
 use postern_model::Violation;
 use postern_secrets::{Reference, Template};
 
@@ -73,11 +81,17 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 4] = [
+        let targets: [Target; 10] = [
             ("reference", super::reference),
             ("template", super::template),
             ("deck_env", super::deck_env),
             ("document", super::document),
+            ("vault_reply", super::vault_reply),
+            ("jwt_claims", super::jwt_claims),
+            ("idp_reply", super::idp_reply),
+            ("pem", super::pem),
+            ("subkey", super::subkey),
+            ("snapshot", super::snapshot),
         ];
         for (name, target) in targets {
             let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
