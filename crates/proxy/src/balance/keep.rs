@@ -1,0 +1,74 @@
+//! The tasks that keep a balancer's peers true: one for each name, and one that follows changes of health.
+//!
+//! Owns: when a name is asked for again. Must not know: what an answer changes ([`super::places`] says).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::{Control, Shared};
+use crate::dns::{Dns, DnsError, literal};
+
+/// After the first failure; doubled with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Starts what this balancer needs; the tasks end when the set is dropped.
+pub(super) fn start(shared: &Arc<Shared>, control: &Control) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    for (index, place) in shared.places().iter().map(|resolved| resolved.place.clone()).enumerate() {
+        if literal(&place.host).is_none() {
+            let ask = follow_name(shared.clone(), control.dns.clone(), index, place.host);
+            tasks.spawn_on(ask, &control.handle);
+        }
+    }
+    if shared.checked {
+        tasks.spawn_on(follow_health(shared.clone()), &control.handle);
+    }
+    tasks
+}
+
+async fn follow_name(shared: Arc<Shared>, dns: Dns, index: usize, host: Arc<str>) {
+    let mut pause = FIRST_PAUSE;
+    let mut asked = false;
+    loop {
+        let outcome = dns.resolve(&host).await;
+        let until = match &outcome {
+            Ok(answer) => {
+                pause = FIRST_PAUSE;
+                shared.change(index, |resolved| resolved.answered(answer, shared.use_srv_name));
+                answer.until
+            }
+            Err(error) => {
+                let keep = matches!(error, DnsError::Unanswered(_) | DnsError::System(_));
+                tracing::warn!(upstream = %shared.label, %host, %error, keep, "name was not resolved");
+                shared.change(index, |resolved| resolved.failed(error.to_string(), keep));
+                let until = Instant::now() + jittered(pause);
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                until
+            }
+        };
+        if !std::mem::replace(&mut asked, true) {
+            shared.unasked.send_modify(|unasked| *unasked -= 1);
+        }
+        // An answer that others got earlier may end at once.
+        sleep_until(until.max(Instant::now() + Duration::from_millis(50))).await;
+    }
+}
+
+/// The request path only notes a change of health; the turns are made anew here.
+async fn follow_health(shared: Arc<Shared>) {
+    loop {
+        shared.changed.notified().await;
+        shared.rebuild();
+        // A storm of changes costs one set in a while.
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Names that failed together must not be asked for together for ever.
+fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(0.9 + 0.2 * fastrand::f64())
+}
