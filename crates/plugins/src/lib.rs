@@ -8,13 +8,18 @@
 //! 3. [`view`]: what a plugin reads and changes: [`view::Request`], [`view::Response`].
 //! 4. [`plugin`]: the trait: one method a phase, with defaults.
 //! 5. `bundled/`: the plugins, a file each: field list, code and tests together.
-//! 6. [`directory`]: consumers and their credentials, indexed for those plugins that ask who somebody is.
+//! 6. [`directory`]: consumers and their credentials, indexed for those plugins that ask who somebody is; `identity`
+//!    tells the upstream.
 //! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches. [`clock`]: the time of day.
 
+mod bundled;
 pub mod clock;
 pub mod directory;
+mod identity;
 pub mod plan;
 pub mod plugin;
 pub mod registry;
 pub mod state;
+#[cfg(test)]
+mod testing;
 pub mod view;

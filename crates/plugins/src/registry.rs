@@ -8,6 +8,7 @@ use postern_model::Record;
 use postern_model::field::{PluginSchema, Plugins};
 use uuid::Uuid;
 
+use crate::bundled;
 use crate::clock::Clock;
 use crate::plugin::Plugin;
 use crate::state::State;
@@ -50,7 +51,7 @@ pub struct Phases {
 }
 
 /// Every plugin, sorted by name.
-pub const BUNDLED: &[Definition] = &[];
+pub const BUNDLED: &[Definition] = &[bundled::key_auth::DEFINITION];
 
 /// The plugins of this build.
 #[derive(Clone, Copy, Debug)]
@@ -77,3 +78,6 @@ impl Plugins for Registry {
         self.0.iter().map(|definition| definition.schema.name).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,13 @@
 //! What a plugin may read and change of a request and its response.
 //!
 //! Owns: the shapes. Must not know: connections. `proxy` fills them in; a test makes its own with
-//! [`Request::for_test`]. `args` reads and writes query strings and forms.
+//! [`Request::for_test`]. `args` reads and writes query strings and forms, `body` bodies with named parts.
 
 pub mod args;
+pub mod body;
 mod double;
+pub mod json;
+pub mod multipart;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

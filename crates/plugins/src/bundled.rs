@@ -1,0 +1,7 @@
+//! The plugins, a file or folder each: field list, code and tests together.
+//!
+//! Owns: which there are; [`crate::registry`] lists them. `rules` has what their field lists share. Must not know:
+//! each other.
+
+pub(crate) mod key_auth;
+mod rules;

@@ -1,0 +1,28 @@
+//! Rules of fields that several plugins have.
+//!
+//! Owns: the rules, in Kong's words. Must not know: any plugin.
+
+use postern_model::Value;
+use postern_model::field::{Field, Rule};
+
+/// The name of a header, as an element of lists.
+pub(super) const HEADER_NAME: Field = Field::string("").rules(&[Rule::Custom(header_name)]);
+
+/// The name of a header.
+pub(super) fn header_name(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Text(text) => is_header_name(text),
+        _ => Ok(()),
+    }
+}
+
+/// The same of a text.
+pub(super) fn is_header_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("no header name provided".to_owned());
+    }
+    if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
+        return Ok(());
+    }
+    Err(format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'"))
+}

@@ -1,0 +1,106 @@
+//! Our field lists beside Kong's own.
+
+use postern_model::field::{Default, Field, Rule, Type};
+use serde_json::Value as Json;
+
+use super::*;
+
+const PUBLISHED: &[(&str, &str)] = &[("key-auth", include_str!("../../tests/data/KeyAuth.json"))];
+
+/// Where we differ from the published lists on purpose: path, what of it, why.
+const DIFFERENT: &[(&str, &str, &str)] = &[];
+
+#[test]
+fn field_lists_are_kongs() {
+    let mut differences = Vec::new();
+    for (name, json) in PUBLISHED {
+        let json: Json = serde_json::from_str(json).unwrap();
+        let definition = Registry::bundled().get(name).unwrap_or_else(|| panic!("{name}"));
+        let config = &json["properties"]["config"];
+        compare(&format!("{name}.config"), definition.schema.config.fields, config, &mut differences);
+        let protocols = &json["properties"]["protocols"]["default"];
+        if *protocols != serde_json::json!(definition.schema.protocols) {
+            differences.push((format!("{name}.protocols"), "default".to_owned()));
+        }
+        for scope in ["service", "route", "consumer", "consumer_group"] {
+            let bound = json["properties"].get(scope).is_some();
+            if bound == definition.schema.not_bound_to.contains(&scope) {
+                differences.push((format!("{name}.{scope}"), "bound".to_owned()));
+            }
+        }
+    }
+    let known: Vec<_> =
+        DIFFERENT.iter().map(|(path, what, _)| ((*path).to_owned(), (*what).to_owned())).collect();
+    differences.sort();
+    assert_eq!(differences, known);
+}
+
+fn compare(path: &str, fields: &[Field], json: &Json, differences: &mut Vec<(String, String)>) {
+    let theirs = json["properties"].as_object().unwrap();
+    for name in theirs.keys().filter(|name| !fields.iter().any(|field| field.name == *name)) {
+        differences.push((format!("{path}.{name}"), "missing".to_owned()));
+    }
+    for field in fields {
+        let path = format!("{path}.{}", field.name);
+        match theirs.get(field.name) {
+            None => differences.push((path, "ours only".to_owned())),
+            Some(theirs) => compare_field(&path, field, theirs, differences),
+        }
+    }
+}
+
+fn compare_field(path: &str, field: &Field, json: &Json, differences: &mut Vec<(String, String)>) {
+    let mut note = |what: &str| differences.push((path.to_owned(), what.to_owned()));
+    assert!(!field.doc.is_empty() || path.ends_with("[]"), "{path} is not described");
+    let ty = match field.ty {
+        Type::String => "string",
+        Type::Integer => "integer",
+        Type::Number => "number",
+        Type::Boolean => "boolean",
+        Type::Array(_) | Type::Set(_) => "array",
+        Type::Map(..) | Type::Record(_) => "object",
+        Type::Foreign(_) | Type::Any => "any",
+    };
+    if json["type"] != ty {
+        note("type");
+    }
+    let default = match field.default {
+        Default::None | Default::Fields => Json::Null,
+        Default::Text(text) => text.into(),
+        Default::Integer(number) => number.into(),
+        Default::Number(number) => number.into(),
+        Default::Boolean(truth) => truth.into(),
+        Default::Texts(texts) => texts.into(),
+        Default::Integers(numbers) => numbers.into(),
+        Default::Empty => Json::Array(Vec::new()),
+    };
+    if json["default"] != default {
+        note("default");
+    }
+    let mut choices = field.rules.iter().filter_map(|rule| match rule {
+        Rule::OneOf(choices) => Some(Json::from(*choices)),
+        _ => None,
+    });
+    if json["enum"] != choices.next().unwrap_or_default() {
+        note("choices");
+    }
+    let mut limits = field.rules.iter().filter_map(|rule| match rule {
+        Rule::Between(low, high) => Some((Some(*low), Some(*high))),
+        _ => None,
+    });
+    if (json["minimum"].as_f64(), json["maximum"].as_f64()) != limits.next().unwrap_or_default() {
+        note("limits");
+    }
+    match field.ty {
+        Type::Record(fields) => compare(path, fields, json, differences),
+        Type::Array(element) | Type::Set(element) => {
+            compare_field(&format!("{path}[]"), element, &json["items"], differences);
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn the_list_is_sorted() {
+    assert!(Registry::bundled().names().is_sorted());
+}

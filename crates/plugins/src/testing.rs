@@ -1,0 +1,132 @@
+//! For tests of plugins: configurations by a field list, and plugins made of them.
+//!
+//! Owns: the shortest way from JSON to a plugin. Must not know: any plugin. Rules are the model's matter and are only
+//! looked at where a test asks for them ([`check`]).
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use postern_model::field::{Check, Default, Field, Rule, Schema, Type};
+use postern_model::{Record, Text, Value};
+use serde_json::Value as Json;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::plugin::{Answer, AnswerBody, Outcome, Plugin, Step};
+use crate::registry::{Context, Make};
+use crate::state::State;
+use crate::view::Request;
+
+/// A configuration: what is given, and the defaults.
+pub(crate) fn record(fields: &'static [Field], json: &Json) -> Record {
+    let known = |name: &String| assert!(fields.iter().any(|field| field.name == name), "no field {name}");
+    json.as_object().into_iter().flatten().for_each(|(name, _)| known(name));
+    Record::new(fields.iter().map(|field| (field.name, value(field, &json[field.name]))).collect())
+}
+
+fn value(field: &Field, json: &Json) -> Value {
+    match (field.ty, json) {
+        (Type::Record(fields), _)
+            if field.required || matches!(field.default, Default::Fields) || json.is_object() =>
+        {
+            Value::Record(record(fields, json))
+        }
+        (_, Json::Null) => match field.default {
+            Default::None | Default::Fields => Value::Null,
+            Default::Text(text) => Value::Text(Text::from(text)),
+            Default::Integer(number) if matches!(field.ty, Type::Number) => Value::Number(number as f64),
+            Default::Integer(number) => Value::Integer(number),
+            Default::Number(number) => Value::Number(number),
+            Default::Boolean(truth) => Value::Boolean(truth),
+            Default::Texts(texts) => {
+                Value::List(texts.iter().map(|text| Value::Text(Text::from(*text))).collect())
+            }
+            Default::Integers(numbers) => {
+                Value::List(numbers.iter().map(|number| Value::Integer(*number)).collect())
+            }
+            Default::Empty => Value::List(Vec::new()),
+        },
+        (_, Json::Bool(truth)) => Value::Boolean(*truth),
+        (Type::Integer, Json::Number(number)) => Value::Integer(number.as_i64().unwrap()),
+        (_, Json::Number(number)) => Value::Number(number.as_f64().unwrap()),
+        (_, Json::String(text)) => Value::Text(Text::from(text.as_str())),
+        (Type::Array(element) | Type::Set(element), Json::Array(items)) => {
+            Value::List(items.iter().map(|item| value(element, item)).collect())
+        }
+        (ty, json) => panic!("{json} for {ty:?}"),
+    }
+}
+
+/// A plugin with this configuration, and the clock at 1,700,000,000.
+pub(crate) fn make(schema: &Schema, make: Make, json: &Json) -> Box<dyn Plugin> {
+    let context =
+        Context { id: Uuid::from_u128(99), state: &Arc::default(), clock: &Clock::at(1_700_000_000) };
+    make(&record(schema.fields, json), &context).unwrap()
+}
+
+/// The same with a state and a clock of the test's own.
+pub(crate) fn make_in(
+    schema: &Schema,
+    make: Make,
+    json: &Json,
+    state: &Arc<State>,
+    clock: &Clock,
+) -> Box<dyn Plugin> {
+    make(&record(schema.fields, json), &Context { id: Uuid::from_u128(99), state, clock }).unwrap()
+}
+
+/// What the custom rules and checks of a schema say; the first complaint.
+pub(crate) fn check(schema: &Schema, json: &Json) -> Result<(), String> {
+    let record = record(schema.fields, json);
+    rules(schema.fields, &record)?;
+    schema.checks.iter().try_for_each(|check| match check {
+        Check::Custom(check) => check(&record).map_err(|(field, reason)| format!("{field}: {reason}")),
+        Check::AtLeastOneOf(names) if names.iter().all(|name| record.get(name).is_none()) => {
+            Err(format!("at least one of these fields must be non-empty: {}", names.join(", ")))
+        }
+        _ => Ok(()),
+    })
+}
+
+fn rules(fields: &'static [Field], record: &Record) -> Result<(), String> {
+    for field in fields {
+        let Some(value) = record.get(field.name) else { continue };
+        apply(field.rules, value)?;
+        match (field.ty, value) {
+            (Type::Record(fields), Value::Record(record)) => rules(fields, record)?,
+            (Type::Array(element) | Type::Set(element), Value::List(items)) => {
+                items.iter().try_for_each(|item| apply(element.rules, item))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn apply(rules: &[Rule], value: &Value) -> Result<(), String> {
+    rules.iter().try_for_each(|rule| match rule {
+        Rule::Custom(rule) => rule(value),
+        _ => Ok(()),
+    })
+}
+
+/// The phase `access`, to its end.
+pub(crate) async fn access(plugin: &dyn Plugin, request: &mut Request) -> Option<Box<Answer>> {
+    let outcome = match plugin.access(request) {
+        Step::Continue => Outcome::Continue,
+        Step::Answer(answer) => Outcome::Answer(answer),
+        Step::Wait(wait) => wait.await,
+    };
+    match outcome {
+        Outcome::Continue => None,
+        Outcome::Answer(answer) => Some(answer),
+    }
+}
+
+/// An answer as a test compares it.
+pub(crate) fn told(answer: Option<Box<Answer>>) -> Option<(StatusCode, String)> {
+    answer.map(|answer| match answer.body {
+        AnswerBody::Message(message) => (answer.status, message),
+        other => panic!("{other:?}"),
+    })
+}
