@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep};
 
 use cell::Cell;
-use fault::{DENIED, Fault, Promise};
+use fault::{DENIED, Fault, Promise, SEEN_WITHIN};
 use judge::{HEAD, Measured};
 use log::Log;
 use login::Login;
@@ -191,7 +191,7 @@ async fn group(fault: Fault, site: &Site, run: &str) -> Group {
 /// A new version before anything goes wrong.
 async fn settle(cell: &Cell) -> Option<std::time::Duration> {
     let version = cell.write_next().await;
-    cell.seen(version, 2 * cell.fault.seen_within(), |_| true).await
+    cell.seen(version, 2 * SEEN_WITHIN, |_| true).await
 }
 
 /// A new version in the midst of it, where the fault does not matter.
@@ -202,7 +202,7 @@ async fn meanwhile(cell: &Cell) -> Option<std::time::Duration> {
     sleep(cell.fault.lasts(false) / 3).await;
     let version = cell.write_next().await;
     let denied = |secret| cell.fault == Fault::SomeDenied && secret < DENIED;
-    cell.seen(version, cell.fault.seen_within(), |secret| !denied(secret)).await
+    cell.seen(version, SEEN_WITHIN, |secret| !denied(secret)).await
 }
 
 fn chosen(fault: Fault, login: Login) -> bool {

@@ -67,7 +67,7 @@ impl Cell {
         let written = Arc::<AtomicU64>::default();
         write(site, &name, run, &written, 1).await;
         let engine = Engine::start(resolver(&config, &[site.around.ca.pem()]));
-        let (watched, window) = watch(&engine, fault, &name, run, &written);
+        let (watched, window) = watch(&engine, fault.options(login), &name, run, &written);
         let slots: Vec<_> =
             watched.iter().chain([&window]).map(|watched| Arc::clone(&watched.slot)).collect();
         engine.settled(&slots).await;
@@ -226,21 +226,15 @@ fn stem(run: &str, cell: &str, secret: u64, key: u64) -> String {
     format!("{run}.{cell}.{secret}.{key}.")
 }
 
-/// A slot for each key of each secret, one for two keys of one secret, and one that may be used for 4 s only.
+/// A slot for each key of each secret, one for two keys of one secret, and one whose value may be used for a short time
+/// only. The options are those of some references, and of the last.
 fn watch(
     engine: &Engine,
-    fault: Fault,
+    (other, short): (&str, &str),
     cell: &str,
     run: &str,
     written: &Arc<AtomicU64>,
 ) -> (Vec<Watched>, Watched) {
-    // The last: that of a slot with a short window.
-    let (other, short) = match fault {
-        Fault::Nothing => ("", ""),
-        // It has to be read in time, for there is no other time.
-        Fault::Slow => ("?ttl=2", "?ttl=2&resurrect_ttl=0"),
-        _ => ("?ttl=2", "?ttl=1&resurrect_ttl=3"),
-    };
     let reference = |secret, key, options: &str| format!("{{vault://v/{cell}/{secret}/k{key}{options}}}");
     let watched = |secret, text: String, stems: Vec<String>| Watched {
         slot: engine.slot(&Template::parse(&text).expect("a template")),

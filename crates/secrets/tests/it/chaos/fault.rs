@@ -53,6 +53,8 @@ pub(crate) const SECRETS: u64 = 5;
 pub(crate) const DENIED: u64 = 3;
 /// So many requests to one vault are under way at most.
 const AT_ONCE: u64 = 8;
+/// A version that is written while the fault does not matter is seen so soon, on a machine however slow.
+pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(15);
 /// So many failures in a row open the circuit.
 const OPENS_AFTER: u64 = 5;
 /// So many may be on their way when it opens: there are not more secrets.
@@ -232,9 +234,15 @@ impl Fault {
         (self == Self::TooMany).then_some(Duration::from_secs(3))
     }
 
-    /// How soon a version is seen that is written while the fault does not matter.
-    pub(crate) fn seen_within(self) -> Duration {
-        Duration::from_secs(if self == Self::Nothing { 1 } else { 5 })
+    /// The options of some references, and of the one whose value may be used for a short time only.
+    pub(crate) fn options(self, login: Login) -> (&'static str, &'static str) {
+        match (self, self.promise(login)) {
+            // Read once a minute, as the vault's settings say.
+            (Self::Nothing, _) => ("", ""),
+            // It must never be gone, also on a machine that has not been at it for some seconds.
+            (_, Ok(Promise::NoMatter)) => ("?ttl=2", "?ttl=1&resurrect_ttl=9"),
+            _ => ("?ttl=2", "?ttl=1&resurrect_ttl=3"),
+        }
     }
 
     /// How many logins there may be among them.

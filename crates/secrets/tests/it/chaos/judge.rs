@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fault::{Fault, Promise};
+use super::fault::{Fault, Promise, SEEN_WITHIN};
 use super::login::Login;
 use super::readers::Readings;
 
@@ -38,12 +38,12 @@ pub(crate) struct Measured {
 
 /// The value with the short window may be used for so long after it was read.
 const WINDOW: Duration = Duration::from_secs(4);
-/// It was read at most so long before the fault began.
-const ALREADY: Duration = Duration::from_millis(1500);
-/// This machine is slow.
+/// It was read at most so long before the fault began: its ttl, and what a machine may be late.
+const ALREADY: Duration = Duration::from_secs(3);
+/// A machine may be slow.
 const SLACK: Duration = Duration::from_secs(2);
 /// What comes so soon after a refusal was on its way before.
-const ON_ITS_WAY: Duration = Duration::from_millis(500);
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 impl Measured {
     /// A clock that jumps does so between the two.
@@ -104,7 +104,7 @@ impl Measured {
                 self.through.is_some(),
                 format!(
                     "a new version was not seen within {} s meanwhile: {}",
-                    self.fault.seen_within().as_secs(),
+                    SEEN_WITHIN.as_secs(),
                     self.complaint
                 ),
             );
