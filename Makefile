@@ -6,7 +6,7 @@ CARGO ?= cargo
 POSTERN := target/debug/postern
 
 .DEFAULT_GOAL := help
-.PHONY: help build release demo dev test unit lint fmt house deny audit fuzz bench doc tools clean-tools
+.PHONY: help build release demo dev test unit lint fmt house deny audit fuzz chaos bench doc tools clean-tools
 
 help: ## print these targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -57,6 +57,9 @@ audit: ## known security advisories (cargo-deny fetches the advisory database)
 fuzz: ## each fuzz target for 10 seconds, or SECONDS=n
 	@scripts/tools fuzz
 	fuzz/run $(or $(SECONDS),10)
+
+chaos: tools ## every login of hcv in every kind of trouble, with real OpenBao; keeps docs/reliability.md
+	scripts/chaos
 
 bench: ## postern beside the bao command line, and the secret engine at scale: time, CPU, memory
 	@scripts/tools bench

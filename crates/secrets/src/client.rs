@@ -39,6 +39,8 @@ const EXCHANGE: Duration = Duration::from_secs(10);
 const MAX_REPLY: usize = 8 * 1024 * 1024;
 /// How much of an error's text is worth showing.
 const MAX_SHOWN: usize = 512;
+/// In seconds: whoever asks for a longer pause is asked again after this one.
+const LONGEST_PAUSE: u64 = 3600;
 
 /// Where the answers of vaults and identity providers hold what was asked for.
 const ASKED_FOR: [&str; 6] = ["data", "auth", "wrap_info", "access_token", "refresh_token", "id_token"];
@@ -216,8 +218,7 @@ impl Client {
         let media_type = text(CONTENT_TYPE).split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         let location =
             Some(text(LOCATION)).filter(|_| head.status.is_redirection()).map(|to| cleaned(to, &secrets));
-        let seconds = text(RETRY_AFTER).trim().parse().ok();
-        let retry_after = seconds.map(|seconds: u64| Duration::from_secs(seconds.min(3600)));
+        let retry_after = pause_of(text(RETRY_AFTER));
         Ok(Reply { status: head.status.as_u16(), media_type, retry_after, location, body: bytes, secrets })
     }
 }
@@ -332,6 +333,12 @@ fn header_value(name: &HeaderName, value: &str) -> Result<HeaderValue, Transport
         .map_err(|_| TransportError::Request(format!("the value for {name} cannot stand in an HTTP header")))
 }
 
+/// What a `Retry-After` in seconds asks for. A date in it is as if it were not there: our own pauses apply then.
+fn pause_of(retry_after: &str) -> Option<Duration> {
+    let seconds: u64 = retry_after.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds.min(LONGEST_PAUSE)))
+}
+
 /// Grows by hand: a growing `Vec` frees its old buffer without wiping it.
 fn append_wiped(bytes: &mut Zeroizing<Vec<u8>>, data: &[u8]) {
     if bytes.capacity() < bytes.len() + data.len() {
@@ -434,6 +441,14 @@ mod tests {
         assert_eq!(shown(500, r#"{"errors":["no"],"data":null}"#), r#"{"data":null,"errors":["no"]}"#);
         for name in ASKED_FOR {
             assert_eq!(shown(502, &format!(r#"{{"{name}":"hunter2"}}"#)), format!(r#"{{"{name}":"***"}}"#));
+        }
+    }
+
+    #[test]
+    fn the_pause_that_is_asked_for_is_at_most_an_hour() {
+        let cases = [("3", Some(3)), (" 20 ", Some(20)), ("86400", Some(3600)), ("", None), ("-1", None)];
+        for (header, seconds) in cases {
+            assert_eq!(pause_of(header), seconds.map(Duration::from_secs), "{header:?}");
         }
     }
 

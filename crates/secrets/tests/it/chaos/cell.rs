@@ -13,7 +13,7 @@ use postern_devstack::{Idp as DevIdp, IdpOptions, PortChoice};
 use postern_secrets::backend::env::Env;
 use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
-use postern_secrets::rotate::Engine;
+use postern_secrets::rotate::{Engine, Nudge};
 use postern_secrets::{Kind, Settings, Template};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -56,7 +56,8 @@ impl Cell {
         let (idp, idp_proxy) = idp(site, own_idp.as_ref()).await;
         let mut config = login.prepare(site, &name, fault.tokens(), &idp).await;
         let common = json!({
-            "protocol": protocol, "port": vault.port(), "mount": "secret", "kv": "v2", "ttl": 1,
+            "protocol": protocol, "port": vault.port(), "mount": "secret", "kv": "v2",
+            "ttl": if fault == Fault::Nothing { 60 } else { 1 },
             "host": if fault == Fault::NoSuchHost { "localhost" } else { "127.0.0.1" },
         });
         for (field, value) in common.as_object().into_iter().flatten() {
@@ -66,7 +67,7 @@ impl Cell {
         let written = Arc::<AtomicU64>::default();
         write(site, &name, run, &written, 1).await;
         let engine = Engine::start(resolver(&config, &[site.around.ca.pem()]));
-        let (watched, window) = watch(&engine, &name, run, &written);
+        let (watched, window) = watch(&engine, fault.options(login), &name, run, &written);
         let slots: Vec<_> =
             watched.iter().chain([&window]).map(|watched| Arc::clone(&watched.slot)).collect();
         engine.settled(&slots).await;
@@ -95,10 +96,13 @@ impl Cell {
         Readers::start(&self.watched, &self.window)
     }
 
-    /// Writes the next version of every secret; gives its number.
+    /// Writes the next version of every secret, and says so where nobody looks for a minute; gives its number.
     pub(crate) async fn write_next(&self) -> u64 {
         let next = self.written.load(Ordering::Acquire) + 1;
         write(&self.site, &self.name, &self.run, &self.written, next).await;
+        if self.fault == Fault::Nothing {
+            self.engine.nudge(&Nudge::Vault("v".to_owned()));
+        }
         next
     }
 
@@ -222,8 +226,15 @@ fn stem(run: &str, cell: &str, secret: u64, key: u64) -> String {
     format!("{run}.{cell}.{secret}.{key}.")
 }
 
-/// A slot for each key of each secret, one for two keys of one secret, and one that may be used for 4 s only.
-fn watch(engine: &Engine, cell: &str, run: &str, written: &Arc<AtomicU64>) -> (Vec<Watched>, Watched) {
+/// A slot for each key of each secret, one for two keys of one secret, and one whose value may be used for a short time
+/// only. The options are those of some references, and of the last.
+fn watch(
+    engine: &Engine,
+    (other, short): (&str, &str),
+    cell: &str,
+    run: &str,
+    written: &Arc<AtomicU64>,
+) -> (Vec<Watched>, Watched) {
     let reference = |secret, key, options: &str| format!("{{vault://v/{cell}/{secret}/k{key}{options}}}");
     let watched = |secret, text: String, stems: Vec<String>| Watched {
         slot: engine.slot(&Template::parse(&text).expect("a template")),
@@ -234,7 +245,7 @@ fn watch(engine: &Engine, cell: &str, run: &str, written: &Arc<AtomicU64>) -> (V
     let keys = (0..SECRETS).flat_map(|secret| (0..KEYS).map(move |key| (secret, key)));
     let mut all: Vec<_> = keys
         .map(|(secret, key)| {
-            let options = if key == 3 { "?ttl=2" } else { "" };
+            let options = if key == 3 { other } else { "" };
             watched(secret, reference(secret, key, options), vec![stem(run, cell, secret, key)])
         })
         .collect();
@@ -242,7 +253,7 @@ fn watch(engine: &Engine, cell: &str, run: &str, written: &Arc<AtomicU64>) -> (V
     all.push(watched(1, two, vec![stem(run, cell, 1, 0), stem(run, cell, 1, 1)]));
     // Of a secret that is never denied alone.
     let last = SECRETS - 1;
-    let short = reference(last, 0, "?ttl=1&resurrect_ttl=3");
+    let short = reference(last, 0, short);
     (all, watched(last, short, vec![stem(run, cell, last, 0)]))
 }
 

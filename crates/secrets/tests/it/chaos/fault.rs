@@ -8,6 +8,8 @@ use super::login::{Login, Tokens};
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    Nothing,
+    Slow,
     Killed,
     Sealed,
     Stopped,
@@ -51,11 +53,17 @@ pub(crate) const SECRETS: u64 = 5;
 pub(crate) const DENIED: u64 = 3;
 /// So many requests to one vault are under way at most.
 const AT_ONCE: u64 = 8;
+/// A version that is written while the fault does not matter is seen so soon, on a machine however slow.
+pub(crate) const SEEN_WITHIN: Duration = Duration::from_secs(15);
 /// So many failures in a row open the circuit.
 const OPENS_AFTER: u64 = 5;
+/// So many may be on their way when it opens: there are not more secrets.
+const ON_THEIR_WAY: u64 = 3;
 
 impl Fault {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 24] = [
+        Self::Nothing,
+        Self::Slow,
         Self::Killed,
         Self::Sealed,
         Self::Stopped,
@@ -83,6 +91,8 @@ impl Fault {
     /// In words, for the table.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Nothing => "nothing; ttl 60, nudges",
+            Self::Slow => "vault slow (0.3 s)",
             Self::Killed => "vault killed, restarted",
             Self::Sealed => "vault sealed, unsealed",
             Self::Stopped => "vault stopped (SIGSTOP)",
@@ -116,7 +126,7 @@ impl Fault {
             Self::Stopped | Self::Drip => 12,
             Self::IdpDownAtEnd => 12,
             Self::OneUse | Self::Batch | Self::IdpKeysRotated => 10,
-            Self::Revoked | Self::LeasesRevoked | Self::ClockJump | Self::IdpDown => 6,
+            Self::Nothing | Self::Revoked | Self::LeasesRevoked | Self::ClockJump | Self::IdpDown => 6,
             _ => 8,
         })
     }
@@ -161,8 +171,8 @@ impl Fault {
             Self::OneUse | Self::Batch if login == Login::Token => {
                 Err("a given token is not replaced; see the revoked one")
             }
-            Self::CaRotated if login == Login::Cert => {
-                Err("the server's TLS cannot end in the proxy; see the certificate of another CA")
+            Self::CaRotated | Self::Slow if login == Login::Cert => {
+                Err("its TLS ends in the server, so the proxy cannot reach into it")
             }
             Self::Revoked | Self::LeasesRevoked if !login.repeats() => Ok(NewCredential),
             Self::Revoked
@@ -172,7 +182,9 @@ impl Fault {
             | Self::SomeDenied
             | Self::IdpDown
             | Self::IdpKeysRotated
-            | Self::ClockJump => Ok(NoMatter),
+            | Self::ClockJump
+            | Self::Slow
+            | Self::Nothing => Ok(NoMatter),
             Self::IdpDownAtEnd => Ok(LastValuesLater),
             _ => Ok(LastValues),
         }
@@ -188,6 +200,8 @@ impl Fault {
         let doublings = doublings(lasted);
         let promise = self.promise(login);
         match self {
+            // Two new versions, each asked for once; and one check whether all is there.
+            Self::Nothing => 3 * SECRETS,
             // Each read needs a login of its own.
             Self::OneUse => 2 * steady(lasted + healed),
             // One login for every life of a token, of which its half is used.
@@ -203,9 +217,31 @@ impl Fault {
                 2 * SECRETS * (doublings + 1) + doublings + 1 + seen_again
             }
             // The last request that hangs does so until the client's limit; the others are read meanwhile.
-            Self::Drip => AT_ONCE + OPENS_AFTER + doublings + 1 + steady(healed),
-            // Failed: what is under way, what opens the circuit, and a probe at each doubling pause.
-            _ => AT_ONCE + OPENS_AFTER + doublings + 1 + seen_again,
+            Self::Drip => self.meanwhile(login, lasted).unwrap_or(0) + steady(healed),
+            _ => self.meanwhile(login, lasted).unwrap_or(0) + seen_again,
+        }
+    }
+
+    /// How many requests may be sent while nothing but failures comes back: what opens the circuit, those that were on
+    /// their way when it opened, and a probe at each doubling pause. `None` where that is not how it fails.
+    pub(crate) fn meanwhile(self, login: Login, lasted: f64) -> Option<u64> {
+        let fails = self.promise(login) == Ok(Promise::LastValues) && self != Self::PolicyWithdrawn;
+        fails.then(|| OPENS_AFTER + ON_THEIR_WAY + doublings(lasted) + 1)
+    }
+
+    /// The pause that its refusals ask for.
+    pub(crate) fn retry_after(self) -> Option<Duration> {
+        (self == Self::TooMany).then_some(Duration::from_secs(3))
+    }
+
+    /// The options of some references, and of the one whose value may be used for a short time only.
+    pub(crate) fn options(self, login: Login) -> (&'static str, &'static str) {
+        match (self, self.promise(login)) {
+            // Read once a minute, as the vault's settings say.
+            (Self::Nothing, _) => ("", ""),
+            // It must never be gone, also on a machine that has not been at it for some seconds.
+            (_, Ok(Promise::NoMatter)) => ("?ttl=2", "?ttl=1&resurrect_ttl=9"),
+            _ => ("?ttl=2", "?ttl=1&resurrect_ttl=3"),
         }
     }
 

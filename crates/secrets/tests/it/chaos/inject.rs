@@ -49,7 +49,11 @@ pub(crate) async fn begin(cell: &mut Cell) {
             let path = format!("sys/leases/revoke-prefix/{}", cell.login.path(&cell.name));
             cell.site.admin("PUT", &path, json!({"sync": true})).await;
         }
-        Fault::TooMany => cell.vault.set(Way::Status(429, Some(3))).await,
+        Fault::Slow => cell.vault.set(Way::Slow(Duration::from_millis(300))).await,
+        Fault::TooMany => {
+            let seconds = cell.fault.retry_after().map(|pause| pause.as_secs());
+            cell.vault.set(Way::Status(429, seconds)).await;
+        }
         Fault::ServerError => cell.vault.set(Way::Status(500, None)).await,
         Fault::Reset => cell.vault.set(Way::Reset).await,
         Fault::Drip => cell.vault.set(Way::Drip).await,
@@ -67,7 +71,13 @@ pub(crate) async fn begin(cell: &mut Cell) {
                 idp.rotate_keys().await.expect("a new key");
             }
         }
-        Fault::Killed | Fault::Sealed | Fault::Stopped | Fault::OneUse | Fault::Batch | Fault::ClockJump => {}
+        Fault::Nothing
+        | Fault::Killed
+        | Fault::Sealed
+        | Fault::Stopped
+        | Fault::OneUse
+        | Fault::Batch
+        | Fault::ClockJump => {}
     }
 }
 
@@ -91,7 +101,8 @@ pub(crate) async fn end(cell: &mut Cell) {
             cell.configure("kv", "v2".into(), &[&trusted]);
         }
         Fault::IdpDown | Fault::IdpDownAtEnd => idp_is_up(cell, true).await,
-        Fault::TooMany
+        Fault::Slow
+        | Fault::TooMany
         | Fault::ServerError
         | Fault::Reset
         | Fault::Drip

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::fault::{Fault, Promise};
+use super::fault::{Fault, Promise, SEEN_WITHIN};
 use super::login::Login;
 use super::readers::Readings;
 
@@ -28,6 +28,9 @@ pub(crate) struct Measured {
     pub(crate) complaint: String,
     /// Requests that the proxy saw, or for the login by certificate, that it and OpenBao saw.
     pub(crate) asked: u64,
+    /// Those among them that the proxy saw while the fault lasted, and when they came.
+    pub(crate) meanwhile: u64,
+    pub(crate) arrivals: Vec<Instant>,
     /// Requests that OpenBao's audit device saw, and the logins among them.
     pub(crate) audited: u64,
     pub(crate) logins: u64,
@@ -35,12 +38,12 @@ pub(crate) struct Measured {
 
 /// The value with the short window may be used for so long after it was read.
 const WINDOW: Duration = Duration::from_secs(4);
-/// It was read at most so long before the fault began.
-const ALREADY: Duration = Duration::from_millis(1500);
-/// This machine is slow.
+/// It was read at most so long before the fault began: its ttl, and what a machine may be late.
+const ALREADY: Duration = Duration::from_secs(3);
+/// A machine may be slow.
 const SLACK: Duration = Duration::from_secs(2);
-/// How soon a version is seen that is written while the fault does not matter.
-pub(crate) const THROUGH_WITHIN: Duration = Duration::from_secs(5);
+/// What comes so soon after a refusal was on its way before.
+const ON_ITS_WAY: Duration = Duration::from_secs(1);
 
 impl Measured {
     /// A clock that jumps does so between the two.
@@ -58,6 +61,10 @@ impl Measured {
 
     pub(crate) fn bound(&self) -> u64 {
         self.fault.bound(self.login, self.lasted(), self.healing())
+    }
+
+    pub(crate) fn bound_meanwhile(&self) -> Option<u64> {
+        self.fault.meanwhile(self.login, self.lasted())
     }
 
     pub(crate) fn bound_of_logins(&self) -> u64 {
@@ -81,6 +88,9 @@ impl Measured {
         let bound = self.bound();
         demand(self.asked <= bound, format!("{} requests were sent; {bound} may be", self.asked));
         demand(self.audited <= bound, format!("OpenBao saw {} requests; {bound} may be", self.audited));
+        let bound = self.bound_meanwhile().unwrap_or(u64::MAX);
+        demand(self.meanwhile <= bound, format!("{} were sent meanwhile; {bound} may be", self.meanwhile));
+        demand(self.pauses_are_kept(), "the pause that was asked for was not kept".to_owned());
         let bound = self.bound_of_logins();
         demand(self.logins <= bound, format!("OpenBao saw {} logins; {bound} may be", self.logins));
         let within = self.fault.heals_within();
@@ -94,13 +104,27 @@ impl Measured {
                 self.through.is_some(),
                 format!(
                     "a new version was not seen within {} s meanwhile: {}",
-                    THROUGH_WITHIN.as_secs(),
+                    SEEN_WITHIN.as_secs(),
                     self.complaint
                 ),
             );
         }
         broken.extend(self.window(promise));
         broken
+    }
+
+    /// After a refusal that asks for a pause, nothing comes but what was on its way.
+    fn pauses_are_kept(&self) -> bool {
+        let Some(pause) = self.fault.retry_after() else { return true };
+        let mut refusals = self.arrivals.iter().filter(|at| **at > self.began && **at < self.ending);
+        let Some(mut first) = refusals.next() else { return false };
+        refusals.all(|at| {
+            let after = *at - *first;
+            if after > ON_ITS_WAY {
+                first = at;
+            }
+            after <= ON_ITS_WAY || after >= pause
+        })
     }
 
     /// The value that may be used for a short time only: there as long as it may be, and no longer.
@@ -139,16 +163,21 @@ impl Measured {
             time.map_or("never".to_owned(), |time| format!("{:.1} s", time.as_secs_f64()))
         };
         let through = match self.fault.promise(self.login) {
-            Ok(Promise::NoMatter) => format!("{} meanwhile", seconds(self.through)),
+            Ok(Promise::NoMatter) => match self.through {
+                Some(time) if time.as_millis() < 100 => format!("{} ms", time.as_millis()),
+                time => seconds(time),
+            },
             _ => "last values".to_owned(),
         };
+        let meanwhile = self.bound_meanwhile().map(|bound| format!("{} ≤ {bound}", self.meanwhile));
         format!(
-            "| {} | {} | {:.0} s | {}k good, {} bad | {through} | {asked} sent, {audited} seen, ≤ {} | {logins} ≤ {} | {} |",
+            "| {} | {} | {:.0} s | {}k good, {} bad | {through} | {} | {asked} sent, {audited} seen, ≤ {} | {logins} ≤ {} | {} |",
             self.fault.name(),
             self.login.name(),
             self.lasted(),
             readings.good / 1000,
             readings.bad,
+            meanwhile.unwrap_or_default(),
             self.bound(),
             self.bound_of_logins(),
             seconds(self.healed),
@@ -158,5 +187,5 @@ impl Measured {
 
 /// Above the lines.
 pub(crate) const HEAD: &str = "\
-| fault | login | lasts | readers | a new version is seen | requests | logins | healed after |
-| --- | --- | ---: | ---: | --- | --- | ---: | ---: |";
+| fault | login | lasts | readers | a new version is seen | requests meanwhile | requests in all | logins | healed after |
+| --- | --- | ---: | ---: | --- | ---: | --- | ---: | ---: |";

@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
@@ -27,6 +27,8 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObj
 pub(crate) enum Way {
     /// It is handed on.
     Through,
+    /// It is handed on after a while.
+    Slow(Duration),
     /// It is answered with this status, and a `Retry-After` of so many seconds.
     Status(u16, Option<u64>),
     /// The connection is reset.
@@ -63,6 +65,7 @@ struct Shared {
     way: watch::Sender<Way>,
     requests: AtomicU64,
     connections: AtomicU64,
+    arrivals: Mutex<Vec<Instant>>,
     credentials: Mutex<BTreeSet<String>>,
 }
 
@@ -86,6 +89,7 @@ impl Proxy {
             way: watch::Sender::new(Way::Through),
             requests: AtomicU64::new(0),
             connections: AtomicU64::new(0),
+            arrivals: Mutex::default(),
             credentials: Mutex::default(),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
@@ -128,6 +132,11 @@ impl Proxy {
     /// How many requests came, whatever became of them. What cannot be read here counts as one a connection.
     pub(crate) fn requests(&self) -> u64 {
         self.shared.requests.load(Ordering::Relaxed)
+    }
+
+    /// When each request came that could be read here.
+    pub(crate) fn arrivals(&self) -> Vec<Instant> {
+        lock(&self.shared.arrivals).clone()
     }
 
     /// Every token, JWT and secret id that came by.
@@ -236,9 +245,17 @@ async fn exchange(mut client: impl Stream, shared: &Shared) {
     loop {
         let Some(request) = http::request(&mut client, &mut pending).await else { return };
         let number = shared.requests.fetch_add(1, Ordering::Relaxed);
+        lock(&shared.arrivals).push(Instant::now());
         lock(&shared.credentials).extend(http::credentials(&request));
         let way = shared.way.borrow().clone();
         let written = match way {
+            Way::Slow(pause) => {
+                sleep(pause).await;
+                match hand_on(&request, &mut server, shared.target).await {
+                    Some(answer) => client.write_all(&answer).await,
+                    None => return reset(client.tcp()),
+                }
+            }
             Way::Through => match hand_on(&request, &mut server, shared.target).await {
                 Some(answer) => client.write_all(&answer).await,
                 None => return reset(client.tcp()),

@@ -148,11 +148,11 @@ impl Seen {
     }
 
     fn note_window(&self, window: &Watched, newest: &mut u64) {
-        let there = window.seen().is_some();
+        let there = window.slot.with(|value| value.is_some());
         // While it is there it must be good, too.
         if there && let Err(bad) = window.look(newest) {
             // It may have gone between the two looks.
-            if window.seen().is_some() {
+            if window.slot.with(|value| value.is_some()) {
                 self.note(Err(bad));
             }
         }
