@@ -64,7 +64,7 @@ pub fn judge(trusted: &str, chain: &[Vec<u8>], host: &str, now: u64) -> Result<(
 /// # Errors
 /// When there is none.
 pub fn pick(text: &Secret, key: &str) -> Result<Secret, SubkeyError> {
-    subkey::pick(text, key)
+    subkey::Members::of(text)?.pick(key)
 }
 
 /// The text that a text is the base64 of.

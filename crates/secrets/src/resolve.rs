@@ -8,6 +8,7 @@ mod flight;
 mod sessions;
 mod target;
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -26,7 +27,7 @@ use crate::nearest::nearest;
 use crate::reference::{Reference, Version};
 use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
-use crate::subkey;
+use crate::subkey::{self, Members, SubkeyError};
 use crate::template::{Part, Template};
 use crate::trail::Trail;
 use crate::vault::{Read, Vault, VaultError};
@@ -45,6 +46,12 @@ pub(crate) struct Fetched {
     text: Secret,
     /// Whether the key is still to be picked from it.
     key_counts: bool,
+}
+
+/// Picks from what one read gave. Its JSON is taken apart once, however many references share the read.
+pub(crate) struct Picker<'a> {
+    fetched: &'a Fetched,
+    members: OnceCell<Result<Members<'a>, SubkeyError>>,
 }
 
 /// Everything that is needed to turn references into values.
@@ -149,7 +156,7 @@ impl Resolver {
     ) -> Result<Secret, ResolveError> {
         let fetched = self.fetch_within(reference, trail, names).await?;
         let base64 = self.target(reference)?.base64;
-        fetched.pick(reference, base64, trail)
+        fetched.picker().pick(reference, base64, trail)
     }
 
     /// What stands where a reference points, whole. All references of one [`GroupKey`] pick their values from it.
@@ -366,6 +373,13 @@ impl Fetched {
         Self { text: Secret::from(text), key_counts: true }
     }
 
+    /// What picks from it, for one reference or many.
+    pub(crate) fn picker(&self) -> Picker<'_> {
+        Picker { fetched: self, members: OnceCell::new() }
+    }
+}
+
+impl Picker<'_> {
     /// Picks a reference's key out of what was read, and decodes base64 where the vault says so.
     pub(crate) fn pick(
         &self,
@@ -373,11 +387,12 @@ impl Fetched {
         base64: bool,
         trail: &Trail,
     ) -> Result<Secret, ResolveError> {
-        let mut value = self.text.clone();
-        if let Some(key) = reference.key().filter(|_| self.key_counts) {
+        let mut value = self.fetched.text.clone();
+        if let Some(key) = reference.key().filter(|_| self.fetched.key_counts) {
             let mut step = trail.step("pick the key");
             step.fact("key", key);
-            let picked = subkey::pick(&value, key);
+            let members = self.members.get_or_init(|| Members::of(&self.fetched.text));
+            let picked = members.as_ref().map_err(Clone::clone).and_then(|members| members.pick(key));
             let subkey_error = |error| ResolveError::Subkey { reference: Box::new(reference.clone()), error };
             value = step.done(picked.map_err(subkey_error))?;
         }

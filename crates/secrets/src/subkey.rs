@@ -60,27 +60,35 @@ pub enum SubkeyError {
     },
 }
 
-/// The string that stands under `key` in the JSON object `text`.
-pub(crate) fn pick(text: &Secret, key: &str) -> Result<Secret, SubkeyError> {
-    // The blanks of JSON (RFC 8259, 2), which are fewer than ASCII's.
-    let text = text.expose().trim_start_matches([' ', '\t', '\n', '\r']);
-    // An array has no members; Kong says so in the words for a missing one.
-    if text.starts_with('[') && serde_json::from_str::<&RawValue>(text).is_ok() {
-        return Err(SubkeyError::NoMember { key: key.to_owned(), names: Vec::new(), nearest: None });
+/// The members of a JSON object, found once for all who pick from it. No `Debug`: it would quote them.
+pub(crate) struct Members<'a>(BTreeMap<Cow<'a, str>, &'a RawValue>);
+
+impl<'a> Members<'a> {
+    /// Those of the JSON object `text`.
+    pub(crate) fn of(text: &'a Secret) -> Result<Self, SubkeyError> {
+        // The blanks of JSON (RFC 8259, 2), which are fewer than ASCII's.
+        let text = text.expose().trim_start_matches([' ', '\t', '\n', '\r']);
+        // An array has no members; Kong says so in the words for a missing one.
+        if text.starts_with('[') && serde_json::from_str::<&RawValue>(text).is_ok() {
+            return Ok(Self(BTreeMap::new()));
+        }
+        if !text.starts_with('{') {
+            serde_json::from_str::<&RawValue>(text).map_err(|error| syntax(&error))?;
+            return Err(SubkeyError::NotAnObject(type_word(text)));
+        }
+        serde_json::from_str(text).map(Self).map_err(|error| syntax(&error))
     }
-    if !text.starts_with('{') {
-        serde_json::from_str::<&RawValue>(text).map_err(|error| syntax(&error))?;
-        return Err(SubkeyError::NotAnObject(type_word(text)));
+
+    /// The string that stands under `key`.
+    pub(crate) fn pick(&self, key: &str) -> Result<Secret, SubkeyError> {
+        let Some(member) = self.0.get(key) else {
+            let names: Vec<String> = self.0.keys().map(ToString::to_string).collect();
+            let nearest = resembling(key, &names);
+            return Err(SubkeyError::NoMember { key: key.to_owned(), names, nearest });
+        };
+        unescaped(member.get())
+            .ok_or_else(|| SubkeyError::NotAString { key: key.to_owned(), found: type_word(member.get()) })
     }
-    let members: BTreeMap<Cow<'_, str>, &RawValue> =
-        serde_json::from_str(text).map_err(|error| syntax(&error))?;
-    let Some(member) = members.get(key) else {
-        let names: Vec<String> = members.keys().map(ToString::to_string).collect();
-        let nearest = resembling(key, &names);
-        return Err(SubkeyError::NoMember { key: key.to_owned(), names, nearest });
-    };
-    unescaped(member.get())
-        .ok_or_else(|| SubkeyError::NotAString { key: key.to_owned(), found: type_word(member.get()) })
 }
 
 /// The text that a JSON string means; `None` for what is none, or means no text. By hand, because serde_json works in a
@@ -170,8 +178,13 @@ mod tests {
 
     use super::*;
 
+    fn pick(json: &str, key: &str) -> Result<Secret, SubkeyError> {
+        Members::of(&Secret::from(json))?.pick(key)
+    }
+
     fn picked(json: &str, key: &str) -> Result<String, String> {
-        pick(&Secret::from(json), key).map(|s| s.expose().to_owned()).map_err(|error| error.to_string())
+        let picked = pick(json, key).map(|secret| secret.expose().to_owned());
+        picked.map_err(|error| error.to_string())
     }
 
     #[test]
@@ -208,7 +221,7 @@ mod tests {
 
     #[test]
     fn a_missing_member_names_those_that_exist_and_the_nearest() {
-        let nearest = |json: &str, key: &str| match pick(&Secret::from(json), key) {
+        let nearest = |json: &str, key: &str| match pick(json, key) {
             Err(SubkeyError::NoMember { names, nearest, .. }) => {
                 (names.join(" "), nearest.unwrap_or_default())
             }

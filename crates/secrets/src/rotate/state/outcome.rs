@@ -42,12 +42,12 @@ impl State {
     }
 
     fn succeeded(&mut self, id: GroupId, members: &[Arc<Reference>], fetched: &Fetched, now: Instant) {
-        let mut slots = Vec::new();
+        let (mut slots, picker) = (Vec::new(), fetched.picker());
         for reference in members {
             let Some(cell) = self.cells.get_mut(reference) else { continue };
             let Some(asked) = cell.asked else { continue };
             cell.tried = true;
-            match fetched.pick(reference, asked.base64, &Trail::off()) {
+            match picker.pick(reference, asked.base64, &Trail::off()) {
                 Ok(value) => {
                     let changed = cell.take(value, Since { at: now, kept: None, current: true });
                     cell.error = None;
