@@ -13,6 +13,7 @@ pub use replies::{idp_reply, jwt_claims, vault_reply};
 pub use values::{snapshot, subkey};
 
 use postern_model::Violation;
+use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT, Type};
 use postern_secrets::{Reference, Template};
 
 /// The value of every variable in documents under test. It breaks YAML on purpose, and must be in no message.
@@ -49,12 +50,34 @@ pub fn deck_env(data: &[u8]) {
     }
 }
 
+/// A plugin that takes a value of every type.
+const PLUGIN: &PluginSchema = &PluginSchema {
+    name: "cors",
+    priority: 1,
+    version: "1.0.0",
+    protocols: HTTP_PROTOCOLS,
+    not_bound_to: &["consumer"],
+    config: Schema {
+        fields: &[
+            Field::strings("origins").required().rules(&[Rule::LengthMin(1)]),
+            Field::number("max_age").default_int(5).rules(&[Rule::Between(0.0, 60.0)]),
+            Field::boolean("credentials").required().default_bool(false),
+            Field::map("headers", &TEXT, &TEXT),
+            Field::record("redis", &[Field::string("host").shorthands(&["redis_host"])]).required(),
+            Field::new("any", Type::Any),
+        ],
+        checks: &[],
+    },
+    doc: "",
+};
+
 /// A whole document, from bytes to checked entities: it ends, it stays bounded, and no message quotes a value.
 pub fn document(data: &[u8]) {
-    let violations = match postern_model::read(data, &environment).map(postern_model::check) {
-        Ok(Ok(checked)) => checked.warnings,
-        Ok(Err(violations)) | Err(violations) => violations,
-    };
+    let violations =
+        match postern_model::read(data, &environment).map(|read| postern_model::check(read, &vec![PLUGIN])) {
+            Ok(Ok(checked)) => checked.warnings,
+            Ok(Err(violations)) | Err(violations) => violations,
+        };
     no_canary(&String::from_utf8_lossy(data), &violations);
 }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use postern_model::document::refuse_size;
 use postern_model::{Checked, Violation};
+use postern_plugins::registry::Registry;
 use postern_secrets::backend::env::Env;
 use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
@@ -52,7 +53,7 @@ pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Boote
         for warning in &checked.warnings {
             tracing::warn!("{}", warning.in_file(name));
         }
-        for vault in &checked.vaults {
+        for vault in checked.vaults() {
             let place = |position| format!("{name}:{position}");
             let fields =
                 vault.field_positions.iter().map(|(field, position)| (field.clone(), place(*position)));
@@ -186,7 +187,8 @@ fn check(settings: &Settings, name: String, bytes: &[u8]) -> Result<Loaded> {
     let variables: BTreeMap<&str, &str> =
         settings.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let env = |variable: &str| variables.get(variable).map(ToString::to_string);
-    let checked = postern_model::read(bytes, &env).and_then(postern_model::check);
+    let checked = postern_model::read(bytes, &env)
+        .and_then(|document| postern_model::check(document, &Registry::bundled()));
     match checked {
         Ok(checked) => Ok(Loaded { name, checked }),
         Err(violations) => Err(Refused { file: name, violations }.into()),

@@ -1,11 +1,19 @@
 //! Document → checked entities, or every violation with its path and line.
 //!
-//! Owns: the order of the checks, and those that need more than one entity: uniqueness (here), references
-//! (`references`), vaults that need each other (`cycles`). Must not know: files, vault servers. `check` is the only
-//! validator: a start goes through it too.
+//! Owns: the order of the checks. What they are is in the files below, in the order in which data flows:
+//! `references` (every `{vault://...}` of the file), vaults (here) and `cycles` (vaults that need each other);
+//! `nesting` (lists and the lists inside → every entity), `entities` (each → a record with its defaults, with `plugin`
+//! for what is special about those), `resolve` (identifiers, who refers to whom, with `unique`), `typed` (→
+//! [`Snapshot`]). Must not know: files, vault servers. `check` is the only validator: a start goes through it too.
 
 mod cycles;
+mod entities;
+mod nesting;
+mod plugin;
 mod references;
+mod resolve;
+mod typed;
+mod unique;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
@@ -13,42 +21,53 @@ use std::hash::Hash;
 
 use crate::document::{Document, Node};
 use crate::entity::vault::{self, VaultEntity};
+use crate::field::Plugins;
+use crate::snapshot::Snapshot;
 use crate::violation::{Position, Report, Violation};
 
 /// A document that can take effect.
 #[derive(Clone, Debug)]
 pub struct Checked {
-    /// The vaults, in the order of the file.
-    pub vaults: Vec<VaultEntity>,
+    /// All entities, checked and typed.
+    pub snapshot: Snapshot,
     /// What is probably not as meant.
     pub warnings: Vec<Violation>,
-    /// The document itself, with the entities that are read, shaped and kept, but not yet used.
+    /// The document itself.
     pub document: Document,
 }
 
 impl Checked {
+    /// The vaults, in the order of the file.
+    pub fn vaults(&self) -> &[VaultEntity] {
+        &self.snapshot.vaults
+    }
+
     /// The vault with this prefix.
     pub fn vault(&self, prefix: &str) -> Option<&VaultEntity> {
-        self.vaults.iter().find(|vault| vault.prefix == prefix)
+        self.vaults().iter().find(|vault| vault.prefix == prefix)
     }
 }
 
-/// Checks a document.
+/// Checks a document; `plugins` says which there are and what they take.
 ///
 /// # Errors
 /// Everything that is wrong with it, warnings included, in the order of the file.
-pub fn check(mut document: Document) -> Result<Checked, Vec<Violation>> {
+pub fn check(mut document: Document, plugins: &dyn Plugins) -> Result<Checked, Vec<Violation>> {
     let mut report = std::mem::take(&mut document.report);
     references::check(&document, &mut report);
     let vaults = vaults(&document, &mut report);
     cycles::check(&vaults, &mut report);
+    let found = nesting::entities(&document, &mut report);
+    let mut items = entities::read(&document, found, plugins, &mut report);
+    let ids = resolve::resolve(&mut items, &mut report);
+    let mut snapshot = typed::snapshot(items, ids, &mut report);
+    snapshot.vaults = vaults.into_iter().map(|(_, vault)| vault).collect();
     let refused = report.has_errors();
     let violations = report.finish();
     if refused {
         return Err(violations);
     }
-    let vaults = vaults.into_iter().map(|(_, vault)| vault).collect();
-    Ok(Checked { vaults, warnings: violations, document })
+    Ok(Checked { snapshot, warnings: violations, document })
 }
 
 /// The vaults without errors of their own, each with its path.

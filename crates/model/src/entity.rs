@@ -1,15 +1,19 @@
 //! The entities of a configuration, one file each: their fields, and the way from a [`Node`] to a checked value.
 //!
 //! Owns: what every entity has in common (identifiers, tags, timestamps, `_comment`). Must not know: where documents
-//! come from, other entities of the same document.
+//! come from, other entities of the same document. `definition` lists all of them; `rule` holds what fields of several
+//! entities must satisfy.
 
 pub mod certificate;
 pub mod consumer;
+mod definition;
 mod fields;
-mod id;
+pub(crate) mod id;
+
 pub mod key;
 pub mod plugin;
 pub mod route;
+mod rule;
 pub mod service;
 pub mod upstream;
 pub mod vault;
@@ -19,7 +23,8 @@ use uuid::Uuid;
 
 pub use certificate::{CaCertificate, Certificate, Sni};
 pub use consumer::{AclGroup, BasicauthCredential, Consumer, ConsumerGroup, KeyauthCredential};
-pub(crate) use fields::Fields;
+pub(crate) use definition::{DEFINITIONS, Definition, MEMBERSHIPS, definition, read};
+pub(crate) use fields::{Fields, quote_hint};
 pub use key::{Key, KeySet};
 pub use plugin::Plugin;
 pub use route::Route;
@@ -29,10 +34,21 @@ pub use vault::VaultEntity;
 
 #[cfg(doc)]
 use crate::document::Node;
+use crate::value::Value;
 
 /// Another entity, by its identifier: on the wire `{"id": "..."}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize)]
 pub struct Foreign {
     /// The identifier.
     pub id: Uuid,
+}
+
+impl Foreign {
+    /// The identifier in a resolved field.
+    pub(crate) fn of(value: &Value) -> Option<Uuid> {
+        match value {
+            Value::Record(record) => record.text("id").and_then(|id| Uuid::try_parse(id).ok()),
+            _ => None,
+        }
+    }
 }

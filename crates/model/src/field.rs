@@ -32,9 +32,11 @@ pub struct Field {
     pub unique: bool,
     /// Whether it is a credential: never shown.
     pub secret: bool,
+    /// Whether the gateway gives it a value where the file gives none: identifiers, times.
+    pub auto: bool,
     /// Why a value other than the default is refused; `None` where it works.
     pub unsupported: Option<&'static str>,
-    /// Older names, each with the path where the value now belongs (`redis_host` → `redis.host`).
+    /// Older names, which stand beside the outermost record: `redis_host` is one of `host` in `redis`.
     pub shorthands: &'static [&'static str],
     /// One sentence for people: meaning, unit, source of the rule.
     pub doc: &'static str,
@@ -101,6 +103,8 @@ pub enum Rule {
     LengthMin(usize),
     /// A text or list with at most so many characters or items.
     LengthMax(usize),
+    /// One of these whole numbers.
+    OneOfIntegers(&'static [i64]),
     /// A text that begins with this one.
     StartsWith(&'static str),
     /// A UUID with dashes.
@@ -165,6 +169,17 @@ pub trait Plugins {
     fn names(&self) -> Vec<&'static str>;
 }
 
+/// A few plugins, for tests and tools.
+impl Plugins for Vec<&'static PluginSchema> {
+    fn schema(&self, name: &str) -> Option<&'static PluginSchema> {
+        self.iter().copied().find(|schema| schema.name == name)
+    }
+
+    fn names(&self) -> Vec<&'static str> {
+        self.iter().map(|schema| schema.name).collect()
+    }
+}
+
 /// A text, as an element of lists and maps.
 pub const TEXT: Field = Field::string("");
 /// A whole number, as an element of lists and maps.
@@ -181,6 +196,7 @@ impl Field {
             rules: &[],
             unique: false,
             secret: false,
+            auto: false,
             unsupported: None,
             shorthands: &[],
             doc: "",
@@ -295,6 +311,12 @@ impl Field {
     #[must_use]
     pub const fn secret(self) -> Self {
         Self { secret: true, ..self }
+    }
+
+    /// The same; the gateway gives it a value where the file gives none.
+    #[must_use]
+    pub const fn auto(self) -> Self {
+        Self { auto: true, ..self }
     }
 
     /// The same, but a value other than the default is refused, for this reason.

@@ -6,10 +6,11 @@
 //! 1. [`document`] reads the bytes as written:
 //!    `text` (size, UTF-8) → `deck_env` (`${{ env "DECK_X" }}`, as text) → `yaml` (events → a tree of
 //!    [`document::Node`]s, each with its line and column) → `root` (which form, which top-level lists).
-//! 2. [`mod@check`] turns the [`Document`] into [`Checked`], through one file an entity:
-//!    [`entity::vault`], and later services, routes, consumers, plugins; then `check/references` (every
-//!    `{vault://...}` in the file) and `check/cycles` (vaults that need each other).
-//! 3. [`violation`] is what both say when something is wrong. They say all of it, not only the first.
+//! 2. [`mod@check`] turns the [`Document`] into [`Checked`]: every `{vault://...}` in the file, vaults, then all other
+//!    entities, wherever they are nested, by the field lists in [`entity`], one file an entity. `decode` reads a
+//!    mapping by such a list of [`field`]s into a [`Record`] of [`value`]s.
+//! 3. [`snapshot`] is what comes out: typed entities that refer to each other by identifiers.
+//! 4. [`violation`] is what all of them say when something is wrong. They say all of it, not only the first.
 //!
 //! Two rules hold throughout. A position points at the file *as written*, also where `${{ }}` has moved lines.
 //! And a text that came out of the environment is never quoted in a message.
@@ -22,14 +23,17 @@
 //! "#;
 //! let env = |name: &str| (name == "DECK_PREFIX").then(|| "APP_".to_owned());
 //! let document = postern_model::read(yaml, &env).unwrap();
-//! let checked = postern_model::check(document).unwrap();
-//! assert_eq!(checked.vaults[0].prefix, "my-env");
+//! let no_plugins = Vec::new();
+//! let checked = postern_model::check(document, &no_plugins).unwrap();
+//! assert_eq!(checked.snapshot.vaults[0].prefix, "my-env");
 //! ```
 
 pub mod check;
+mod decode;
 pub mod document;
 pub mod entity;
 pub mod field;
+mod path;
 pub mod snapshot;
 pub mod value;
 pub mod violation;

@@ -13,6 +13,8 @@ use postern_secrets::{Secret, Template};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
+use crate::field::Schema;
+
 /// A text of a configuration. It may have come out of a vault, so it is neither printed nor serialised, and wiped.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Text(Secret);
@@ -85,23 +87,41 @@ pub enum Value {
 }
 
 /// Values by the names of their fields, in the order of the field list.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Record(Vec<(&'static str, Value)>);
+#[derive(Clone, Default)]
+pub struct Record {
+    fields: Vec<(&'static str, Value)>,
+    /// What it was read by, so that it can be checked again when its references are filled in.
+    schema: Option<&'static Schema>,
+}
 
 impl Record {
     /// From its fields, in order.
     pub fn new(fields: Vec<(&'static str, Value)>) -> Self {
-        Self(fields)
+        Self { fields, schema: None }
+    }
+
+    /// From its fields, in the order of the list that they were read by.
+    pub(crate) fn of(schema: &'static Schema, fields: Vec<(&'static str, Value)>) -> Self {
+        Self { fields, schema: Some(schema) }
+    }
+
+    /// What it was read by: an entity and the `config` of a plugin know it, the records inside them do not.
+    pub fn schema(&self) -> Option<&'static Schema> {
+        self.schema
+    }
+
+    pub(crate) fn into_fields(self) -> Vec<(&'static str, Value)> {
+        self.fields
     }
 
     /// The fields in their order.
     pub fn fields(&self) -> impl Iterator<Item = (&'static str, &Value)> {
-        self.0.iter().map(|(name, value)| (*name, value))
+        self.fields.iter().map(|(name, value)| (*name, value))
     }
 
     /// A field that is there and not null.
     pub fn get(&self, name: &str) -> Option<&Value> {
-        self.0
+        self.fields
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, value)| value)
@@ -110,9 +130,9 @@ impl Record {
 
     /// Sets a field, or adds it.
     pub fn set(&mut self, name: &'static str, value: Value) {
-        match self.0.iter_mut().find(|(known, _)| *known == name) {
+        match self.fields.iter_mut().find(|(known, _)| *known == name) {
             Some((_, old)) => *old = value,
-            None => self.0.push((name, value)),
+            None => self.fields.push((name, value)),
         }
     }
 
@@ -135,15 +155,19 @@ impl Record {
     /// Every text with references, in the order in which [`Record::filled`] takes their values.
     pub fn templates(&self) -> Vec<&Template> {
         let mut templates = Vec::new();
-        self.0.iter().for_each(|(_, value)| value.collect(&mut templates));
+        self.fields.iter().for_each(|(_, value)| value.collect(&mut templates));
         templates
     }
 
     /// The same record with the texts in place of [`Record::templates`]. What is missing stays as it is.
     #[must_use]
     pub fn filled(&self, texts: &[Secret]) -> Self {
-        let mut texts = texts.iter();
-        Self(self.0.iter().map(|(name, value)| (*name, value.filled(&mut texts))).collect())
+        self.filled_from(&mut texts.iter())
+    }
+
+    fn filled_from<'a>(&self, texts: &mut impl Iterator<Item = &'a Secret>) -> Self {
+        let fields = self.fields.iter().map(|(name, value)| (*name, value.filled(texts))).collect();
+        Self { fields, schema: self.schema }
     }
 
     /// As a type of Rust's, by serde: a struct with a field of the same name for each that is of interest.
@@ -155,13 +179,52 @@ impl Record {
     }
 }
 
+impl PartialEq for Record {
+    fn eq(&self, other: &Self) -> bool {
+        self.fields == other.fields
+    }
+}
+
+impl Debug for Record {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.fields()).finish()
+    }
+}
+
 impl Value {
+    /// Whether it holds a text with references.
+    pub fn is_pending(&self) -> bool {
+        match self {
+            Self::Pending(_) => true,
+            Self::List(items) => items.iter().any(Self::is_pending),
+            Self::Map(entries) => entries.iter().any(|(_, value)| value.is_pending()),
+            Self::Record(record) => record.fields.iter().any(|(_, value)| value.is_pending()),
+            _ => false,
+        }
+    }
+
+    /// The text, without references.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The items, if it is a list.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(items) => Some(items),
+            _ => None,
+        }
+    }
+
     fn collect<'a>(&'a self, templates: &mut Vec<&'a Template>) {
         match self {
             Self::Pending(template) => templates.push(template),
             Self::List(items) => items.iter().for_each(|item| item.collect(templates)),
             Self::Map(entries) => entries.iter().for_each(|(_, value)| value.collect(templates)),
-            Self::Record(record) => record.0.iter().for_each(|(_, value)| value.collect(templates)),
+            Self::Record(record) => record.fields.iter().for_each(|(_, value)| value.collect(templates)),
             _ => {}
         }
     }
@@ -175,9 +238,7 @@ impl Value {
             Self::Map(entries) => {
                 Self::Map(entries.iter().map(|(key, value)| (key.clone(), value.filled(texts))).collect())
             }
-            Self::Record(Record(fields)) => Self::Record(Record(
-                fields.iter().map(|(name, value)| (*name, value.filled(texts))).collect(),
-            )),
+            Self::Record(record) => Self::Record(record.filled_from(texts)),
             _ => self.clone(),
         }
     }

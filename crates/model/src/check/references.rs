@@ -10,6 +10,7 @@ use postern_secrets::{Kind, Reference, Template};
 
 use crate::document::{Document, Node, Scalar, Value};
 use crate::entity::vault;
+use crate::path::{self, Step};
 use crate::violation::{Position, Report, Violation};
 
 /// Among more vaults than this the one that was meant is not looked for.
@@ -27,11 +28,6 @@ struct Walk<'a> {
     declared: HashSet<&'a str>,
     path: Vec<Step<'a>>,
     report: &'a mut Report,
-}
-
-enum Step<'a> {
-    Key(&'a str),
-    Index(usize),
 }
 
 impl<'a> Walk<'a> {
@@ -72,8 +68,10 @@ impl<'a> Walk<'a> {
                     true => "not a reference, in a text out of the environment".to_owned(),
                     false => error.to_string(),
                 };
-                self.report
-                    .push(Violation::error(self.path(), Some(position), message).with_hint(error.hint()));
+                self.report.push(
+                    Violation::error(path::join("", &self.path), Some(position), message)
+                        .with_hint(error.hint()),
+                );
             }
         }
     }
@@ -95,28 +93,11 @@ impl<'a> Walk<'a> {
             near.filter(|_| !scalar.concealed)
                 .unwrap_or_else(|| "declare it under vaults, or correct the prefix".to_owned())
         };
-        let violation =
-            Violation::warning(self.path(), Some(position), format!("could not find vault ({shown})"));
+        let violation = Violation::warning(
+            path::join("", &self.path),
+            Some(position),
+            format!("could not find vault ({shown})"),
+        );
         self.report.push(violation.with_hint(hint));
-    }
-
-    /// `plugins[0].config.headers["x.y"]`
-    fn path(&self) -> String {
-        let mut path = String::new();
-        for step in &self.path {
-            match step {
-                Step::Index(index) => path.push_str(&format!("[{index}]")),
-                Step::Key(key)
-                    if key.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)) =>
-                {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(key);
-                }
-                Step::Key(key) => path.push_str(&format!("[{key:?}]")),
-            }
-        }
-        path
     }
 }

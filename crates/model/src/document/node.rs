@@ -110,6 +110,27 @@ impl Node {
         self.0.size
     }
 
+    /// A text at a place, in place of one that was written there.
+    pub(crate) fn text_at(&self, text: String) -> Self {
+        let concealed = self.as_scalar().is_some_and(|scalar| scalar.concealed);
+        let scalar = Scalar { text: text.into(), kind: Kind::Text, plain: false, concealed };
+        Self::new(self.position(), Value::Scalar(scalar))
+    }
+
+    /// A whole number at a place, in place of what was written there.
+    pub(crate) fn number_at(&self, number: u64) -> Self {
+        let concealed = self.as_scalar().is_some_and(|scalar| scalar.concealed);
+        let kind = Kind::Integer(number.into());
+        let scalar = Scalar { text: number.to_string().into(), kind, plain: true, concealed };
+        Self::new(self.position(), Value::Scalar(scalar))
+    }
+
+    /// A truth that nobody wrote, for what stands at this place.
+    pub(crate) fn truth_at(&self, truth: bool) -> Self {
+        let (kind, text) = (Kind::Bool(truth), truth.to_string().into());
+        Self::new(self.position(), Value::Scalar(Scalar { text, kind, plain: true, concealed: false }))
+    }
+
     /// How many levels it has, itself included.
     pub(crate) fn height(&self) -> usize {
         self.0.height
@@ -213,6 +234,16 @@ impl Node {
 }
 
 impl Key {
+    /// Another key at the same place.
+    pub(crate) fn renamed(&self, text: &str) -> Self {
+        Self { text: text.into(), concealed: false, is_merge: false, position: self.position }
+    }
+
+    /// A key that nobody wrote, for what stands at this place.
+    pub(crate) fn made(text: &str, position: Position) -> Self {
+        Self { text: text.into(), concealed: false, is_merge: false, position }
+    }
+
     /// The key for a message: never one that came out of the environment.
     pub(crate) fn shown(&self) -> &str {
         if self.concealed { CONCEALED } else { &self.text }

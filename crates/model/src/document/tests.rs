@@ -249,15 +249,16 @@ fn no_message_quotes_the_environment() {
         values.iter().flat_map(|value| templates.iter().map(move |template| (value, template)))
     {
         let env = |name: &str| (name == "DECK_X").then(|| value.clone());
-        let violations = match read(template.as_bytes(), &env).map(crate::check) {
-            Ok(Ok(checked)) => {
-                // A reference may be shown wherever it came from.
-                let is_reference = value.starts_with("{vault://");
-                assert!(is_reference || !format!("{checked:?}").contains(CANARY), "Debug of {template}");
-                checked.warnings
-            }
-            Ok(Err(violations)) | Err(violations) => violations,
-        };
+        let violations =
+            match read(template.as_bytes(), &env).map(|document| crate::check(document, &Vec::new())) {
+                Ok(Ok(checked)) => {
+                    // A reference may be shown wherever it came from.
+                    let is_reference = value.starts_with("{vault://");
+                    assert!(is_reference || !format!("{checked:?}").contains(CANARY), "Debug of {template}");
+                    checked.warnings
+                }
+                Ok(Err(violations)) | Err(violations) => violations,
+            };
         let said = format!("{violations:?}");
         assert!(!said.contains(CANARY), "{template}\n{value}\n{said}");
     }
@@ -324,7 +325,7 @@ proptest! {
         }
         let env = |_: &str| Some("x".to_owned());
         if let Ok(document) = read(yaml.as_bytes(), &env) {
-            let _ = crate::check(document);
+            let _ = crate::check(document, &Vec::new());
         }
     }
 

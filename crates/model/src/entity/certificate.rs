@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::Foreign;
+use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::{Foreign, rule};
+use crate::field::{Check, Field, Rule, Schema};
 use crate::value::Text;
 
 /// A certificate chain with its key, and perhaps a second pair of another kind of key.
@@ -30,3 +32,66 @@ pub struct CaCertificate {
     pub cert: Text,
     pub cert_digest: Option<Text>,
 }
+
+/// Certificates with their keys.
+pub(crate) static CERTIFICATES: Definition =
+    Definition { collection: "certificates", schema: CERTIFICATE, identity: &["cert"], ..PLAIN };
+
+/// Server names.
+pub(crate) static SNIS: Definition =
+    Definition { collection: "snis", schema: SNI, endpoint_key: Some("name"), ..PLAIN };
+
+/// Authorities.
+pub(crate) static CA_CERTIFICATES: Definition =
+    Definition { collection: "ca_certificates", schema: CA_CERTIFICATE, identity: &["cert"], ..PLAIN };
+
+/// The fields and checks of a certificate.
+pub const CERTIFICATE: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::string("cert").required().rules(CERT).doc("The chain as PEM: the server's certificate first."),
+        Field::string("key").required().secret().rules(KEY).doc("The private key as PEM."),
+        Field::string("cert_alt").rules(CERT).doc("A second chain, for another kind of key."),
+        Field::string("key_alt").secret().rules(KEY).doc("The key of the second chain."),
+        TAGS,
+    ],
+    checks: &[Check::AllOrNone(&["cert_alt", "key_alt"])],
+};
+
+/// The fields of a server name.
+pub const SNI: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::string("name")
+            .required()
+            .unique()
+            .rules(&[Rule::Custom(rule::server_name)])
+            .doc("The server name, perhaps with a `*` as its first or last label."),
+        TAGS,
+        Field::foreign("certificate", "certificates").required().doc("What is shown for it."),
+    ],
+    checks: &[],
+};
+
+/// The fields of an authority.
+pub const CA_CERTIFICATE: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::string("cert")
+            .required()
+            .rules(&[Rule::Custom(rule::one_certificate)])
+            .doc("The authority's certificate as PEM."),
+        Field::string("cert_digest").unique().doc("The SHA-256 of the certificate in hexadecimal digits."),
+        TAGS,
+    ],
+    checks: &[],
+};
+
+const CERT: &[Rule] = &[Rule::Custom(rule::certificate)];
+const KEY: &[Rule] = &[Rule::Custom(rule::private_key)];

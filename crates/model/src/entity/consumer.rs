@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::Foreign;
+use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::{Foreign, rule};
+use crate::field::{Check, Field, Rule, Schema};
 use crate::value::Text;
 
 /// Somebody who sends requests.
@@ -47,3 +49,122 @@ pub struct AclGroup {
     pub consumer: Foreign,
     pub group: Text,
 }
+
+/// Consumers.
+pub(crate) static CONSUMERS: Definition = Definition {
+    collection: "consumers",
+    schema: CONSUMER,
+    endpoint_key: Some("username"),
+    identity: &["custom_id"],
+    ..PLAIN
+};
+
+/// Groups of consumers.
+pub(crate) static CONSUMER_GROUPS: Definition =
+    Definition { collection: "consumer_groups", schema: CONSUMER_GROUP, endpoint_key: Some("name"), ..PLAIN };
+
+/// Keys of consumers.
+pub(crate) static KEYAUTH_CREDENTIALS: Definition = Definition {
+    collection: "keyauth_credentials",
+    schema: KEYAUTH_CREDENTIAL,
+    identity: &["consumer"],
+    ..PLAIN
+};
+
+/// Passwords of consumers.
+pub(crate) static BASICAUTH_CREDENTIALS: Definition = Definition {
+    collection: "basicauth_credentials",
+    schema: BASICAUTH_CREDENTIAL,
+    cache_key: &["username"],
+    ..PLAIN
+};
+
+/// Groups in the sense of the plugin `acl`.
+pub(crate) static ACLS: Definition =
+    Definition { collection: "acls", schema: ACL_GROUP, cache_key: &["consumer", "group"], ..PLAIN };
+
+/// The fields and checks of a consumer.
+pub const CONSUMER: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::string("username").unique().rules(TEXT).doc("The name, by which others refer to it."),
+        Field::string("custom_id").unique().rules(TEXT).doc("The name in somebody else's books."),
+        TAGS,
+    ],
+    checks: &[Check::AtLeastOneOf(&["username", "custom_id"])],
+};
+
+/// The fields of a group of consumers.
+pub const CONSUMER_GROUP: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::string("name")
+            .required()
+            .unique()
+            .rules(&[Rule::LengthMin(1), Rule::Custom(rule::name)])
+            .doc("The name, by which others refer to it."),
+        TAGS,
+    ],
+    checks: &[],
+};
+
+/// The fields of a key for `key-auth`.
+pub const KEYAUTH_CREDENTIAL: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        CONSUMER_FIELD,
+        Field::string("key").required().unique().secret().rules(TEXT).doc("What a request must show."),
+        TAGS,
+        Field::integer("ttl")
+            .rules(&[Rule::Between(0.0, 100_000_000.0)])
+            .doc("Seconds for which it is valid, from its creation."),
+    ],
+    checks: &[],
+};
+
+/// The fields of a password for `basic-auth`.
+pub const BASICAUTH_CREDENTIAL: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        CONSUMER_FIELD,
+        Field::string("username").required().unique().rules(TEXT).doc("The name that a request must show."),
+        Field::string("password")
+            .required()
+            .secret()
+            .rules(TEXT)
+            .doc("The password that a request must show."),
+        TAGS,
+    ],
+    checks: &[],
+};
+
+/// The fields of a group for `acl`.
+pub const ACL_GROUP: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        CONSUMER_FIELD,
+        Field::string("group").required().rules(TEXT).doc("The name of the group."),
+        TAGS,
+    ],
+    checks: &[],
+};
+
+pub(super) const MEMBERSHIP_FIELDS: &[Field] = &[
+    ID,
+    CREATED_AT,
+    UPDATED_AT,
+    CONSUMER_FIELD,
+    Field::foreign("consumer_group", "consumer_groups").required().doc("The group."),
+    TAGS,
+];
+
+const CONSUMER_FIELD: Field = Field::foreign("consumer", "consumers").required().doc("Whose it is.");
+
+const TEXT: &[Rule] = &[Rule::LengthMin(1)];

@@ -14,6 +14,17 @@ pub(crate) fn by_cache_key(collection: &str, fields: &[&str]) -> Uuid {
     Uuid::new_v5(&namespace, format!("{collection}:*:{}", fields.join(":")).as_bytes())
 }
 
+/// The identifier of an entity that is known by one name, which no other of its kind has.
+pub(crate) fn by_name(collection: &str, name: &str) -> Uuid {
+    let namespace = Uuid::new_v5(&NAMESPACE, collection.as_bytes());
+    Uuid::new_v5(&namespace, name.as_bytes())
+}
+
+/// The identifier of an entity that has no name: from what it says, and how many before it say the same.
+pub(crate) fn by_content(collection: &str, fields: &[String], before: usize) -> Uuid {
+    by_name(collection, &format!("\0{before}\0{}", fields.join("\0")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,7 +2,9 @@
 
 use serde::Deserialize;
 
-use super::Foreign;
+use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::{Foreign, rule};
+use crate::field::{Check, Field, Rule, Schema};
 use crate::value::Text;
 
 /// Several keys.
@@ -31,3 +33,61 @@ pub struct Pem {
     pub private_key: Option<Text>,
     pub public_key: Option<Text>,
 }
+
+/// Sets of keys.
+pub(crate) static KEY_SETS: Definition =
+    Definition { collection: "key_sets", schema: KEY_SET, endpoint_key: Some("name"), ..PLAIN };
+
+/// Keys.
+pub(crate) static KEYS: Definition = Definition {
+    collection: "keys",
+    schema: KEY,
+    endpoint_key: Some("name"),
+    cache_key: &["kid", "set"],
+    ..PLAIN
+};
+
+/// The fields of a set of keys.
+pub const KEY_SET: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::string("name")
+            .unique()
+            .rules(&[Rule::Custom(rule::name)])
+            .doc("The name, by which keys refer to it."),
+        TAGS,
+    ],
+    checks: &[],
+};
+
+/// The fields and checks of a key.
+pub const KEY: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::foreign("set", "key_sets").doc("The set that it belongs to."),
+        Field::string("name")
+            .unique()
+            .rules(&[Rule::Custom(rule::name)])
+            .doc("The name, by which others refer to it."),
+        Field::string("kid")
+            .required()
+            .rules(&[Rule::LengthMin(1)])
+            .doc("The identifier that tokens name it by."),
+        Field::string("jwk")
+            .secret()
+            .rules(&[Rule::Custom(rule::jwk)])
+            .doc("The key as JSON, written as a string."),
+        Field::record("pem", PEM).doc("The key as PEM."),
+        TAGS,
+    ],
+    checks: &[Check::OnlyOneOf(&["jwk", "pem"])],
+};
+
+const PEM: &[Field] = &[
+    Field::string("private_key").secret().rules(&[Rule::Custom(rule::private_key)]).doc("The private half."),
+    Field::string("public_key").rules(&[Rule::Custom(rule::public_key)]).doc("The public half."),
+];

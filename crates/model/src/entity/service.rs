@@ -3,8 +3,13 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::Foreign;
-use crate::value::Text;
+use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT, UUID};
+use super::{Foreign, rule};
+use crate::decode::merge::edited;
+use crate::document::{Entry, FormatVersion, Key, Node};
+use crate::field::{Check, Field, Rule, Schema};
+use crate::value::{Record, Text, Value};
+use crate::violation::{Report, Violation};
 
 /// A checked service.
 #[derive(Clone, Debug, Deserialize)]
@@ -69,4 +74,156 @@ impl Protocol {
             Self::Udp => "udp",
         }
     }
+}
+
+/// Services.
+pub(crate) static SERVICES: Definition = Definition {
+    collection: "services",
+    schema: SCHEMA,
+    endpoint_key: Some("name"),
+    identity: &["protocol", "host", "port", "path"],
+    defaults: Some("service"),
+    rewrite: Some(rewrite),
+    ..PLAIN
+};
+
+/// The fields and checks of a service. `url` is short for `protocol`, `host`, `port` and `path`.
+pub const SCHEMA: Schema = Schema { fields: FIELDS, checks: &[Check::Custom(tls_fields)] };
+
+/// Every protocol that Kong knows.
+pub(super) const PROTOCOLS: &[&str] =
+    &["grpc", "grpcs", "http", "https", "tcp", "tls", "tls_passthrough", "udp", "ws", "wss"];
+
+/// From 1 ms to what fits 31 bits.
+const TIMEOUT: &[Rule] = &[Rule::Between(1.0, 2_147_483_646.0)];
+
+const FIELDS: &[Field] = &[
+    ID,
+    CREATED_AT,
+    UPDATED_AT,
+    Field::string("name")
+        .unique()
+        .rules(&[Rule::Custom(rule::name)])
+        .doc("The name, by which others refer to it."),
+    Field::integer("retries")
+        .default_int(5)
+        .rules(&[Rule::Between(0.0, 32767.0)])
+        .doc("How often another try is made when the upstream cannot be reached."),
+    Field::string("protocol")
+        .required()
+        .default_text("http")
+        .rules(&[Rule::OneOf(PROTOCOLS), Rule::Custom(rule::protocol)])
+        .doc("What is spoken with the upstream."),
+    Field::string("host")
+        .required()
+        .rules(&[Rule::Custom(rule::host)])
+        .doc("A name, an address, or the name of an upstream."),
+    Field::integer("port")
+        .required()
+        .default_int(80)
+        .rules(&[Rule::Between(0.0, 65535.0)])
+        .doc("The upstream's port."),
+    Field::string("path").rules(&[Rule::Custom(rule::fixed_path)]).doc("Put in front of the request's path."),
+    Field::integer("connect_timeout")
+        .default_int(60000)
+        .rules(TIMEOUT)
+        .doc("Milliseconds until a connection to the upstream must stand."),
+    Field::integer("write_timeout")
+        .default_int(60000)
+        .rules(TIMEOUT)
+        .doc("Milliseconds between two writes to the upstream."),
+    Field::integer("read_timeout")
+        .default_int(60000)
+        .rules(TIMEOUT)
+        .doc("Milliseconds between two reads from the upstream."),
+    TAGS,
+    Field::foreign("client_certificate", "certificates")
+        .doc("The certificate that is shown to the upstream."),
+    Field::boolean("tls_verify")
+        .doc("Whether the upstream's certificate is checked; null: as the settings say."),
+    Field::integer("tls_verify_depth")
+        .rules(&[Rule::Between(0.0, 64.0)])
+        .doc("How many certificates may stand between the upstream's and a trusted one."),
+    Field::array("ca_certificates", &UUID)
+        .doc("The authorities that are trusted for the upstream, by their id."),
+    Field::boolean("enabled").required().default_bool(true).doc("Whether its routes are served."),
+];
+
+/// What is about TLS needs a protocol in TLS.
+fn tls_fields(service: &Record) -> Result<(), (&'static str, String)> {
+    let protocol = service.text("protocol").unwrap_or_default();
+    if matches!(protocol, "https" | "tls" | "grpcs" | "wss") {
+        return Ok(());
+    }
+    let fields = ["client_certificate", "tls_verify", "tls_verify_depth", "ca_certificates"];
+    match fields
+        .into_iter()
+        .find(|field| service.get(field).is_some_and(|value| *value != Value::List(Vec::new())))
+    {
+        Some(field) => {
+            Err((field, "value must be null, for only the protocols https, grpcs and wss use TLS".to_owned()))
+        }
+        None => Ok(()),
+    }
+}
+
+/// Spells `url` out.
+fn rewrite(node: &Node, _: Option<FormatVersion>, path: &str, report: &mut Report) -> Option<Node> {
+    let url = node.get("url")?;
+    let mut wrong = |at: &Node, message: String| {
+        let hint = "say it with protocol, host, port and path";
+        report.push(Violation::error(format!("{path}.url"), Some(at.position()), message).with_hint(hint));
+        Some(edited(node, &["url"], Vec::new()))
+    };
+    if let Some(name) = ["protocol", "host", "port", "path"].into_iter().find(|name| node.get(name).is_some())
+    {
+        return wrong(url, format!("url and {name} are given; they mean the same"));
+    }
+    let Some(text) = url.as_str() else {
+        return wrong(url, format!("expected a string, got {}", url.type_name()));
+    };
+    if postern_secrets::Template::has_reference(text) {
+        return wrong(url, "must not be a reference to a secret".to_owned());
+    }
+    let Some(parts) = parts(text) else {
+        return wrong(url, "invalid url: expected protocol://host[:port][/path]".to_owned());
+    };
+    let value = |name: &str, value: Node| Entry { key: Key::made(name, url.position()), value };
+    let mut entries = vec![
+        value("protocol", url.text_at(parts.protocol.to_owned())),
+        value("host", url.text_at(parts.host.to_owned())),
+        value("port", url.number_at(parts.port)),
+    ];
+    entries.extend(parts.path.map(|path| value("path", url.text_at(path.to_owned()))));
+    Some(edited(node, &["url"], entries))
+}
+
+struct Parts<'a> {
+    protocol: &'a str,
+    host: &'a str,
+    port: u64,
+    path: Option<&'a str>,
+}
+
+/// The parts of a URL without user, query and fragment, none of which a service can have.
+fn parts(url: &str) -> Option<Parts<'_>> {
+    let (protocol, rest) = url.split_once("://")?;
+    if rest.contains(['?', '#', '@']) {
+        return None;
+    }
+    let (authority, path) = match rest.find('/') {
+        Some(start) => (&rest[..start], Some(&rest[start..])),
+        None => (rest, None),
+    };
+    let (host, port) =
+        match authority.rsplit_once(':').filter(|(host, _)| !host.starts_with('[') || host.ends_with(']')) {
+            Some((host, port)) => (host, Some(port)),
+            None => (authority, None),
+        };
+    let port = match port {
+        Some(port) => port.parse::<u16>().ok()?.into(),
+        None if matches!(protocol, "https" | "grpcs" | "wss" | "tls") => 443,
+        None => 80,
+    };
+    (!host.is_empty()).then_some(Parts { protocol, host, port, path })
 }

@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Foreign;
-use crate::value::Text;
+use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::{Foreign, rule};
+use crate::field::{Check, Default, Field, Rule, Schema, TEXT, Type};
+use crate::value::{Record, Text, Value};
 
 /// A checked upstream.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -141,4 +143,277 @@ pub struct Target {
     pub target: Text,
     /// Its share; 0 takes it out.
     pub weight: u32,
+}
+
+/// Upstreams.
+pub(crate) static UPSTREAMS: Definition = Definition {
+    collection: "upstreams",
+    schema: SCHEMA,
+    endpoint_key: Some("name"),
+    defaults: Some("upstream"),
+    ..PLAIN
+};
+
+/// Targets of upstreams.
+pub(crate) static TARGETS: Definition = Definition {
+    collection: "targets",
+    schema: TARGET,
+    cache_key: &["upstream", "target"],
+    defaults: Some("target"),
+    settle: Some(with_port),
+    ..PLAIN
+};
+
+/// The fields and checks of an upstream.
+pub const SCHEMA: Schema = Schema { fields: FIELDS, checks: &[Check::Custom(hashing)] };
+
+/// The fields of a target.
+pub const TARGET: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::foreign("upstream", "upstreams").required().doc("Whose it is."),
+        Field::string("target")
+            .required()
+            .rules(&[Rule::Custom(rule::target)])
+            .doc("A name or an address, and a port; without one it is 8000."),
+        Field::integer("weight")
+            .default_int(100)
+            .rules(&[Rule::Between(0.0, 65535.0)])
+            .doc("Its share of the requests, by the sum of all; 0 takes it out."),
+        TAGS,
+    ],
+    checks: &[],
+};
+
+const HASH_ON: &[Rule] =
+    &[Rule::OneOf(&["none", "consumer", "ip", "header", "cookie", "path", "query_arg", "uri_capture"])];
+const HEADER: &[Rule] = &[Rule::Custom(rule::header_name)];
+const TOKEN: &[Rule] = &[Rule::LengthMin(1), Rule::Custom(rule::token)];
+
+const FIELDS: &[Field] = &[
+    ID,
+    CREATED_AT,
+    UPDATED_AT,
+    Field::string("name")
+        .required()
+        .unique()
+        .rules(&[Rule::Custom(rule::upstream_name)])
+        .doc("The name, which services give as their host."),
+    Field::string("algorithm")
+        .default_text("round-robin")
+        .rules(&[
+            Rule::OneOf(&[
+                "consistent-hashing",
+                "least-connections",
+                "round-robin",
+                "latency",
+                "sticky-sessions",
+            ]),
+            Rule::Custom(algorithm),
+        ])
+        .doc("How a target is chosen."),
+    Field::string("hash_on").default_text("none").rules(HASH_ON).doc("What is hashed to choose a target."),
+    Field::string("hash_fallback")
+        .default_text("none")
+        .rules(HASH_ON)
+        .doc("What is hashed where that is missing."),
+    Field::string("hash_on_header").rules(HEADER).doc("The header that is hashed."),
+    Field::string("hash_fallback_header")
+        .rules(HEADER)
+        .doc("The header that is hashed where the first is missing."),
+    Field::string("hash_on_cookie")
+        .rules(TOKEN)
+        .doc("The cookie that is hashed, and set where it is missing."),
+    Field::string("hash_on_cookie_path")
+        .default_text("/")
+        .rules(&[Rule::Custom(rule::fixed_path)])
+        .doc("The path of that cookie."),
+    Field::string("hash_on_query_arg").rules(TOKEN).doc("The argument of the query that is hashed."),
+    Field::string("hash_fallback_query_arg").rules(TOKEN).doc("The same where the first is missing."),
+    Field::string("hash_on_uri_capture")
+        .rules(TOKEN)
+        .doc("The group of the route's expression that is hashed."),
+    Field::string("hash_fallback_uri_capture").rules(TOKEN).doc("The same where the first is missing."),
+    Field::integer("slots")
+        .default_int(10000)
+        .rules(&[Rule::Between(10.0, 65536.0)])
+        .doc("How finely the weights are told apart."),
+    Field::record("healthchecks", HEALTHCHECKS).required().doc("How it is found out who is well."),
+    TAGS,
+    Field::string("host_header")
+        .rules(&[Rule::Custom(rule::host_or_wildcard)])
+        .doc("The Host that targets see."),
+    Field::foreign("client_certificate", "certificates").doc("The certificate that is shown to targets."),
+    Field::boolean("use_srv_name")
+        .default_bool(false)
+        .unsupported("SRV names as the Host of requests")
+        .doc("Whether the Host is the name out of the SRV record."),
+];
+
+const HEALTHCHECKS: &[Field] = &[
+    Field::record("active", ACTIVE).required().doc("By requests of the gateway's own."),
+    Field::record("passive", PASSIVE).required().doc("By what happens to users' requests."),
+    Field::number("threshold")
+        .default_int(0)
+        .rules(&[Rule::Between(0.0, 100.0)])
+        .doc("Percent of the weight that must be well, or the whole upstream counts as unwell."),
+];
+
+const ACTIVE: &[Field] = &[
+    CHECK_TYPE,
+    Field::number("timeout").default_int(1).rules(SECONDS).doc("Seconds until an answer must be there."),
+    Field::integer("concurrency")
+        .default_int(10)
+        .rules(&[Rule::Between(1.0, 2_147_483_648.0)])
+        .doc("How many targets are asked at once."),
+    Field::string("http_path")
+        .default_text("/")
+        .rules(&[Rule::StartsWith("/")])
+        .doc("The path that is asked for."),
+    Field::string("https_sni")
+        .rules(&[Rule::Custom(rule::host)])
+        .doc("The server name that is asked for in TLS."),
+    Field::boolean("https_verify_certificate")
+        .required()
+        .default_bool(true)
+        .doc("Whether the target's certificate is checked."),
+    Field::map("headers", &HEADER_NAME, &HEADER_VALUES).doc("Headers of the request."),
+    Field::record(
+        "healthy",
+        &[
+            Field::number("interval")
+                .default_int(0)
+                .rules(SECONDS)
+                .doc("Seconds between checks of what is well."),
+            statuses(&[200, 302]),
+            count("successes"),
+        ],
+    )
+    .required()
+    .doc("What makes a target well again."),
+    Field::record(
+        "unhealthy",
+        &[
+            Field::number("interval")
+                .default_int(0)
+                .rules(SECONDS)
+                .doc("Seconds between checks of what is unwell."),
+            statuses(&[429, 404, 500, 501, 502, 503, 504, 505]),
+            count("tcp_failures"),
+            count("timeouts"),
+            count("http_failures"),
+        ],
+    )
+    .required()
+    .doc("What makes a target unwell."),
+];
+
+const PASSIVE: &[Field] = &[
+    CHECK_TYPE,
+    Field::record(
+        "healthy",
+        &[
+            statuses(&[
+                200, 201, 202, 203, 204, 205, 206, 207, 208, 226, 300, 301, 302, 303, 304, 305, 306, 307, 308,
+            ]),
+            count("successes"),
+        ],
+    )
+    .required()
+    .doc("What makes a target well again."),
+    Field::record(
+        "unhealthy",
+        &[statuses(&[429, 500, 503]), count("tcp_failures"), count("timeouts"), count("http_failures")],
+    )
+    .required()
+    .doc("What makes a target unwell."),
+];
+
+const CHECK_TYPE: Field = Field::string("type")
+    .default_text("http")
+    .rules(&[Rule::OneOf(&["tcp", "http", "https", "grpc", "grpcs"])])
+    .doc("What the check speaks.");
+const SECONDS: &[Rule] = &[Rule::Between(0.0, 65535.0)];
+const STATUS: Field = Field::new("", Type::Integer).rules(&[Rule::Between(100.0, 999.0)]);
+const HEADER_NAME: Field = Field::new("", Type::String).rules(HEADER);
+const HEADER_VALUES: Field = Field::new("", Type::Array(&TEXT));
+
+const fn statuses(numbers: &'static [i64]) -> Field {
+    Field::array("http_statuses", &STATUS).default(Default::Integers(numbers)).doc("The statuses that count.")
+}
+
+const fn count(name: &'static str) -> Field {
+    Field::integer(name)
+        .default_int(0)
+        .rules(&[Rule::Between(0.0, 255.0)])
+        .doc("How many it takes; 0: never.")
+}
+
+fn algorithm(value: &Value) -> Result<(), String> {
+    match value.as_text() {
+        Some("sticky-sessions") => Err("not supported yet: the algorithm sticky-sessions".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// What is hashed must be named, and what stands in for it must be something else.
+fn hashing(upstream: &Record) -> Result<(), (&'static str, String)> {
+    let text = |field| upstream.text(field).unwrap_or("none");
+    let (on, fallback) = (text("hash_on"), text("hash_fallback"));
+    let named = [
+        (on, "header", "hash_on_header"),
+        (on, "cookie", "hash_on_cookie"),
+        (on, "query_arg", "hash_on_query_arg"),
+        (on, "uri_capture", "hash_on_uri_capture"),
+        (fallback, "header", "hash_fallback_header"),
+        (fallback, "cookie", "hash_on_cookie"),
+        (fallback, "query_arg", "hash_fallback_query_arg"),
+        (fallback, "uri_capture", "hash_fallback_uri_capture"),
+    ];
+    for (what, is, field) in named {
+        if what == is && upstream.get(field).is_none() {
+            return Err((field, "required field missing".to_owned()));
+        }
+    }
+    if matches!(on, "none" | "cookie") && fallback != "none" {
+        return Err(("hash_fallback", "expected one of: none".to_owned()));
+    }
+    if on == fallback && matches!(on, "consumer" | "ip" | "path") {
+        return Err(("hash_fallback", format!("must differ from hash_on, which is {on} already")));
+    }
+    for (first, second) in [
+        ("hash_on_header", "hash_fallback_header"),
+        ("hash_on_query_arg", "hash_fallback_query_arg"),
+        ("hash_on_uri_capture", "hash_fallback_uri_capture"),
+    ] {
+        let same = |a: &str, b: &str| a.eq_ignore_ascii_case(b);
+        if upstream.text(first).is_some_and(|a| upstream.text(second).is_some_and(|b| same(a, b))) {
+            return Err((second, format!("values of these fields must be distinct: '{first}', '{second}'")));
+        }
+    }
+    Ok(())
+}
+
+/// Checks and types a target whose references are filled in.
+pub(crate) fn read_target(record: &Record) -> Result<Target, String> {
+    crate::decode::verify::verify(record)?;
+    let mut record = record.clone();
+    with_port(&mut record);
+    record.read()
+}
+
+/// The port that a target has when it names none.
+const DEFAULT_PORT: u16 = 8000;
+
+fn with_port(target: &mut Record) {
+    let Some(text) = target.text("target") else { return };
+    let is_address = text.parse::<std::net::Ipv6Addr>().is_ok();
+    let with_port = match text.rsplit_once(':') {
+        _ if is_address => format!("[{text}]:{DEFAULT_PORT}"),
+        Some((_, port)) if !port.ends_with(']') => return,
+        _ => format!("{text}:{DEFAULT_PORT}"),
+    };
+    target.set("target", Value::Text(Text::from(with_port.as_str())));
 }

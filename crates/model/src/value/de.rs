@@ -18,7 +18,7 @@ impl<'de, 'a: 'de> Deserializer<'de> for RecordDe<'a> {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         let entries =
-            self.0.0.iter().map(|(name, value)| (StrDeserializer::<Error>::new(name), ValueDe(value)));
+            self.0.fields.iter().map(|(name, value)| (StrDeserializer::<Error>::new(name), ValueDe(value)));
         visitor.visit_map(MapDeserializer::new(entries))
     }
 

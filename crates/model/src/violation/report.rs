@@ -40,6 +40,11 @@ impl Report {
         (self.violations.len() < MAX_VIOLATIONS).then(find)
     }
 
+    /// Whether whatever is noted from now on is only counted.
+    pub(crate) fn is_full(&self) -> bool {
+        self.violations.len() >= MAX_VIOLATIONS
+    }
+
     /// Whether something in it refuses the document.
     pub(crate) fn has_errors(&self) -> bool {
         self.left_out_errors || self.violations.iter().any(|violation| violation.severity == Severity::Error)

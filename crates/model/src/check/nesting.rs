@@ -1,0 +1,200 @@
+//! A document's lists, and the lists inside their entities → every entity, with the one that it is nested in.
+//!
+//! Owns: what may be nested where, in both forms. Must not know: what is in an entity. A child may stand in any entity
+//! that it refers to; decK's `groups` of consumers and `consumers` of groups are memberships. Data goes on to
+//! `entities`, which decodes them.
+
+use crate::document::{COLLECTIONS, Document, Entry, Key, Node, Value};
+use crate::entity::{DEFINITIONS, Definition, MEMBERSHIPS, vault};
+use crate::field::Type;
+use crate::violation::{Position, Report, Violation};
+
+/// How many entities a document may have: each takes memory for all of its defaults.
+const MAX_ENTITIES: usize = 1_000_000;
+
+/// An entity as written.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) definition: &'static Definition,
+    pub(super) node: Node,
+    pub(super) path: String,
+    /// The field that the nesting gives, and which entity of the list is meant.
+    pub(super) parent: Option<(&'static str, usize)>,
+}
+
+/// Lists that are known by their names, inside which entities.
+const NOT_YET: &[(&str, &[&str])] = &[
+    (
+        "consumers",
+        &[
+            "hmacauth_credentials",
+            "jwt_secrets",
+            "oauth2_credentials",
+            "oauth2_tokens",
+            "mtls_auth_credentials",
+            "keyauth_enc_credentials",
+        ],
+    ),
+    ("services", &["filter_chains", "degraphql_routes", "oauth2_tokens", "oauth2_authorization_codes"]),
+    ("routes", &["filter_chains"]),
+];
+
+/// Lists of entities under another name.
+const ALIASES: &[(&str, &str)] = &[("consumer_group_plugins", "plugins")];
+
+/// Every entity but the vaults, each after the one that it is nested in.
+pub(super) fn entities(document: &Document, report: &mut Report) -> Vec<Found> {
+    let mut walk = Walk { found: Vec::new(), report, is_too_long: false };
+    for name in COLLECTIONS.iter().filter(|name| **name != vault::COLLECTION) {
+        let Some((_, nodes)) = document.collections.iter().find(|(known, _)| known == name) else { continue };
+        match of_list(name) {
+            Some(definition) => walk.list(definition, name, nodes, name, None),
+            None if nodes.is_empty() => {}
+            None => {
+                let position = document.root.entry(name).map(|entry| entry.key.position);
+                walk.not_yet(name, (*name).to_owned(), position);
+            }
+        }
+    }
+    walk.found
+}
+
+/// The names that are read here, so that they are no unknown fields of the entity.
+pub(super) fn names_inside(definition: &Definition) -> Vec<&'static str> {
+    let mut names: Vec<_> = children(definition).iter().map(|child| child.name).collect();
+    names.extend(
+        NOT_YET.iter().filter(|(list, _)| *list == definition.collection).flat_map(|(_, names)| *names),
+    );
+    names
+}
+
+/// What may be nested in an entity.
+struct Child {
+    name: &'static str,
+    definition: &'static Definition,
+    /// The field that the nesting gives.
+    field: &'static str,
+    /// The field that the item itself is, where it is a reference and no entity.
+    is: Option<&'static str>,
+}
+
+fn children(parent: &Definition) -> Vec<Child> {
+    let mut children = Vec::new();
+    for definition in DEFINITIONS {
+        let refers = |ty: Type| matches!(ty, Type::Foreign(to) if to == parent.collection);
+        let Some(field) = definition.schema.fields.iter().find(|field| refers(field.ty)) else { continue };
+        children.push(Child { name: definition.collection, definition, field: field.name, is: None });
+        for (alias, _) in
+            ALIASES.iter().filter(|(_, of)| *of == definition.collection && field_of_alias(parent))
+        {
+            children.push(Child { name: alias, definition, field: field.name, is: None });
+        }
+    }
+    let members = match parent.collection {
+        "consumers" => Some(("groups", "consumer", "consumer_group")),
+        "consumer_groups" => Some(("consumers", "consumer_group", "consumer")),
+        _ => None,
+    };
+    let members =
+        members.map(|(name, field, is)| Child { name, definition: &MEMBERSHIPS, field, is: Some(is) });
+    children.extend(members);
+    children
+}
+
+/// The other names belong to groups.
+fn field_of_alias(parent: &Definition) -> bool {
+    parent.collection == "consumer_groups"
+}
+
+fn of_list(name: &str) -> Option<&'static Definition> {
+    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, of)| of);
+    crate::entity::definition(name)
+}
+
+struct Walk<'r> {
+    found: Vec<Found>,
+    report: &'r mut Report,
+    is_too_long: bool,
+}
+
+impl Walk<'_> {
+    fn list(
+        &mut self,
+        definition: &'static Definition,
+        name: &str,
+        items: &[Node],
+        path: &str,
+        parent: Option<(&'static str, usize)>,
+    ) {
+        // Most lists are empty or absent; what may be inside is asked once a list.
+        let inside: Vec<Child> = if items.is_empty() { Vec::new() } else { children(definition) };
+        for (index, item) in items.iter().enumerate() {
+            if item.as_map().is_none() {
+                // At the top that was told already.
+                if parent.is_some() {
+                    self.expected(&format!("{path}[{index}]"), item, "a mapping");
+                }
+                continue;
+            }
+            if self.found.len() >= MAX_ENTITIES {
+                if !std::mem::replace(&mut self.is_too_long, true) {
+                    let message = format!("more than {MAX_ENTITIES} entities");
+                    self.report.push(Violation::error(name, Some(item.position()), message));
+                }
+                return;
+            }
+            let own = self.found.len();
+            let path = format!("{path}[{index}]");
+            self.found.push(Found { definition, node: item.clone(), path: path.clone(), parent });
+            for entry in item.as_map().unwrap_or_default().iter().take(MAX_KEYS) {
+                self.inside(definition, &inside, entry, &path, own);
+            }
+        }
+    }
+
+    fn inside(&mut self, parent: &Definition, inside: &[Child], entry: &Entry, path: &str, own: usize) {
+        let name = &*entry.key.text;
+        if entry.value.is_null() {
+            return;
+        }
+        let Some(child) = inside.iter().find(|child| child.name == name) else {
+            let not_yet =
+                NOT_YET.iter().any(|(list, names)| *list == parent.collection && names.contains(&name));
+            if not_yet && entry.value.as_list().is_some_and(|items| !items.is_empty()) {
+                self.not_yet(name, format!("{path}.{name}"), Some(entry.key.position));
+            }
+            return;
+        };
+        let path = format!("{path}.{name}");
+        let Some(items) = entry.value.as_list() else {
+            self.expected(&path, &entry.value, "a list of mappings");
+            return;
+        };
+        match child.is {
+            None => self.list(child.definition, name, items, &path, Some((child.field, own))),
+            Some(is) => {
+                let wrapped: Vec<Node> = items.iter().map(|item| wrapped(is, item)).collect();
+                self.list(child.definition, name, &wrapped, &path, Some((child.field, own)));
+            }
+        }
+    }
+
+    fn not_yet(&mut self, name: &str, path: String, position: Option<Position>) {
+        let violation = Violation::warning(path, position, format!("{name} are not supported yet"));
+        self.report.push(violation.with_hint("they are read and kept, but nothing makes use of them"));
+    }
+
+    fn expected(&mut self, path: &str, node: &Node, expected: &str) {
+        let message = format!("expected {expected}, got {}", node.type_name());
+        self.report.push(Violation::error(path, Some(node.position()), message));
+    }
+}
+
+/// No entity has more; the decoder says so of one that has.
+const MAX_KEYS: usize = 256;
+
+/// `{name: x}` → `{consumer_group: {name: x}}`
+fn wrapped(field: &str, item: &Node) -> Node {
+    let key = Key::made(field, item.position());
+    Node::new(item.position(), Value::Map(vec![Entry { key, value: item.clone() }]))
+}
