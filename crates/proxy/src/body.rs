@@ -1,0 +1,391 @@
+//! Bodies on their way through the gateway, in both directions.
+//!
+//! Owns: what streams and what is whole, the limits on it, and what happens at the end of a response. Must not know:
+//! what bodies mean.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use postern_plugins::plugin::BodyFilter;
+
+use crate::exchange::Finish;
+use crate::pool::{Connection, Key};
+use crate::timed::{Phase, Timing};
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The client's connection failed, or it sent nonsense.
+    #[error("the client did not send all of its request")]
+    Client(#[source] hyper::Error),
+    /// There is more of it than is allowed.
+    #[error("the request's body is larger than allowed")]
+    TooLarge,
+    /// The upstream's connection failed, or it sent nonsense.
+    #[error("the upstream did not send all of its response")]
+    Upstream(#[source] hyper::Error),
+}
+
+impl BodyError {
+    /// What the client is told, if it can still be told anything.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Client(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+/// What is known of a request's body while it is read.
+#[derive(Debug, Default)]
+pub(crate) struct Received {
+    /// Bytes so far.
+    pub(crate) bytes: Cell<u64>,
+    /// It was larger than allowed.
+    pub(crate) too_large: Cell<bool>,
+    /// The client failed.
+    pub(crate) failed: Cell<bool>,
+}
+
+/// A request's body as it comes from the client.
+#[derive(Debug)]
+pub(crate) struct FromClient {
+    incoming: Incoming,
+    /// 0 is no limit.
+    limit: u64,
+    client: Arc<Timing>,
+    received: Rc<Received>,
+}
+
+impl FromClient {
+    pub(crate) fn new(incoming: Incoming, limit: u64, client: Arc<Timing>, received: Rc<Received>) -> Self {
+        Self { incoming, limit, client, received }
+    }
+
+    /// All of it, if it is not longer than `most`; else what was read so far goes in front of the rest.
+    pub(crate) async fn collect(mut self, most: usize) -> Result<Collected, BodyError> {
+        let mut whole = BytesMut::new();
+        while let Some(frame) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {
+            if let Ok(data) = frame?.into_data() {
+                whole.extend_from_slice(&data);
+                if whole.len() > most {
+                    return Ok(Collected::More(whole.freeze(), self));
+                }
+            }
+        }
+        Ok(Collected::Whole(whole.freeze()))
+    }
+}
+
+/// What [`FromClient::collect`] came to.
+pub(crate) enum Collected {
+    /// All of it.
+    Whole(Bytes),
+    /// The beginning, and the rest.
+    More(Bytes, FromClient),
+}
+
+impl Body for FromClient {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Poll::Ready(frame) = Pin::new(&mut self.incoming).poll_frame(cx) else {
+            self.client.enter(Phase::Body);
+            return Poll::Pending;
+        };
+        self.client.enter(Phase::Quiet);
+        let frame = match frame {
+            None => return Poll::Ready(None),
+            Some(Err(error)) => {
+                self.received.failed.set(true);
+                return Poll::Ready(Some(Err(BodyError::Client(error))));
+            }
+            Some(Ok(frame)) => frame,
+        };
+        if let Some(data) = frame.data_ref() {
+            let bytes = self.received.bytes.get() + data.len() as u64;
+            self.received.bytes.set(bytes);
+            if self.limit > 0 && bytes > self.limit {
+                self.received.too_large.set(true);
+                return Poll::Ready(Some(Err(BodyError::TooLarge)));
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+/// A request's body as it goes to the upstream.
+#[derive(Debug)]
+pub(crate) struct ToUpstream {
+    /// Sent first.
+    first: Option<Bytes>,
+    rest: Option<FromClient>,
+    /// Whether trailers may follow.
+    trailers: bool,
+    /// From its end on an answer is awaited.
+    upstream: Option<Arc<Timing>>,
+}
+
+impl ToUpstream {
+    /// What is there already, then what comes.
+    pub(crate) fn new(first: Option<Bytes>, rest: Option<FromClient>, trailers: bool) -> Self {
+        let first = first.filter(|first| !first.is_empty());
+        let rest = rest.filter(|rest| !rest.is_end_stream());
+        Self { first, rest, trailers, upstream: None }
+    }
+
+    /// Whether it could be sent a second time: a copy that is whole.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let first = self.first.clone();
+        self.rest.is_none().then(|| Self { first, rest: None, trailers: false, upstream: None })
+    }
+
+    /// Goes out on this connection.
+    pub(crate) fn on(&mut self, upstream: Arc<Timing>) {
+        match self.is_end_stream() {
+            true => upstream.enter(Phase::Body),
+            false => upstream.enter(Phase::Quiet),
+        }
+        self.upstream = Some(upstream);
+    }
+
+    fn ended(&mut self) {
+        if let Some(upstream) = self.upstream.take() {
+            upstream.enter(Phase::Body);
+        }
+    }
+}
+
+impl Body for ToUpstream {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(first) = self.first.take() {
+            if self.rest.is_none() {
+                self.ended();
+            }
+            return Poll::Ready(Some(Ok(Frame::data(first))));
+        }
+        let trailers = self.trailers;
+        let Some(rest) = &mut self.rest else {
+            self.ended();
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(&mut *rest).poll_frame(cx));
+        let is_last = frame.is_none() || rest.is_end_stream();
+        if is_last {
+            self.ended();
+        }
+        match frame {
+            Some(Ok(frame)) if frame.is_trailers() && !trailers => Poll::Ready(None),
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.rest.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let first = self.first.as_ref().map_or(0, |first| first.len() as u64);
+        let Some(rest) = &self.rest else { return SizeHint::with_exact(first) };
+        let rest = rest.size_hint();
+        let mut hint = SizeHint::new();
+        if let Some(upper) = rest.upper() {
+            hint.set_upper(upper + first);
+        }
+        hint.set_lower(rest.lower() + first);
+        hint
+    }
+}
+
+/// A response's body on its way to the client. When it is let go, complete or not, the request has ended.
+pub(crate) struct ToClient {
+    kind: Kind,
+    /// Bytes so far.
+    sent: u64,
+    finish: Option<Box<Finish>>,
+}
+
+enum Kind {
+    Empty,
+    Whole(Bytes),
+    Upstream(FromUpstream),
+    Filtered(FromUpstream, Vec<Box<dyn BodyFilter>>),
+}
+
+/// A response's body as it comes from the upstream.
+pub(crate) struct FromUpstream {
+    pub(crate) incoming: Incoming,
+    /// The connection, to be kept at the end.
+    pub(crate) lease: Option<(Key, Connection)>,
+    /// Whether trailers may follow.
+    pub(crate) trailers: bool,
+}
+
+impl ToClient {
+    /// Nothing.
+    pub(crate) fn empty(finish: Option<Box<Finish>>) -> Self {
+        Self { kind: Kind::Empty, sent: 0, finish }
+    }
+
+    /// All of it.
+    pub(crate) fn whole(bytes: Bytes, finish: Option<Box<Finish>>) -> Self {
+        Self { kind: Kind::Whole(bytes), sent: 0, finish }
+    }
+
+    /// As it comes from the upstream, through filters if there are some.
+    pub(crate) fn upstream(
+        body: FromUpstream,
+        filters: Vec<Box<dyn BodyFilter>>,
+        finish: Box<Finish>,
+    ) -> Self {
+        let kind = match filters.is_empty() {
+            true => Kind::Upstream(body),
+            false => Kind::Filtered(body, filters),
+        };
+        Self { kind, sent: 0, finish: Some(finish) }
+    }
+
+    /// The upstream's response is complete: the connection may serve another request, and the request is over.
+    fn ended(&mut self) {
+        if let Kind::Upstream(body) | Kind::Filtered(body, _) = &mut self.kind
+            && let Some((key, connection)) = body.lease.take()
+            && let Some(finish) = &self.finish
+        {
+            connection.timing.enter(Phase::Quiet);
+            finish.worker.pool.put(key, connection);
+        }
+    }
+}
+
+impl Body for ToClient {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let frame = match &mut this.kind {
+            Kind::Empty => None,
+            Kind::Whole(bytes) => {
+                let bytes = std::mem::take(bytes);
+                this.kind = Kind::Empty;
+                (!bytes.is_empty()).then(|| Ok(Frame::data(bytes)))
+            }
+            Kind::Upstream(body) => ready!(body.poll(cx)),
+            Kind::Filtered(body, filters) => loop {
+                match ready!(body.poll(cx)) {
+                    Some(Ok(frame)) => {
+                        let Ok(data) = frame.into_data() else { continue };
+                        let data = filters.iter_mut().fold(data, |data, filter| filter.chunk(data));
+                        if !data.is_empty() {
+                            break Some(Ok(Frame::data(data)));
+                        }
+                    }
+                    None if !filters.is_empty() => {
+                        let mut filters = std::mem::take(filters);
+                        let rest = end(&mut filters);
+                        if !rest.is_empty() {
+                            break Some(Ok(Frame::data(rest)));
+                        }
+                    }
+                    other => break other,
+                }
+            },
+        };
+        match &frame {
+            Some(Ok(frame)) => {
+                self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if matches!(&self.kind, Kind::Upstream(body) if body.incoming.is_end_stream()) {
+                    self.ended();
+                }
+            }
+            Some(Err(_)) => {
+                if let Some(finish) = &self.finish {
+                    finish.broken.set(true);
+                }
+            }
+            None => self.ended(),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.kind {
+            Kind::Empty => true,
+            Kind::Whole(bytes) => bytes.is_empty(),
+            Kind::Upstream(body) => body.incoming.is_end_stream(),
+            Kind::Filtered(..) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.kind {
+            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Kind::Upstream(body) => body.incoming.size_hint(),
+            Kind::Filtered(..) => SizeHint::default(),
+        }
+    }
+}
+
+/// What filters still have, each passed through those after it.
+fn end(filters: &mut [Box<dyn BodyFilter>]) -> Bytes {
+    let mut rest = BytesMut::new();
+    for index in 0..filters.len() {
+        let last = filters[index].end();
+        let last = filters[index + 1..].iter_mut().fold(last, |data, filter| filter.chunk(data));
+        rest.extend_from_slice(&last);
+    }
+    rest.freeze()
+}
+
+impl FromUpstream {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
+        Poll::Ready(match frame {
+            Some(Ok(frame)) if frame.is_trailers() && !self.trailers => None,
+            Some(frame) => Some(frame.map_err(BodyError::Upstream)),
+            None => None,
+        })
+    }
+}
+
+impl Drop for ToClient {
+    fn drop(&mut self) {
+        if matches!(&self.kind, Kind::Upstream(body) if body.incoming.is_end_stream()) {
+            self.ended();
+        }
+        if let Some(finish) = self.finish.take() {
+            let complete = self.is_end_stream() || !matches!(self.kind, Kind::Upstream(_) | Kind::Whole(_));
+            finish.run(self.sent, complete);
+        }
+    }
+}

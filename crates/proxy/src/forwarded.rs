@@ -1,0 +1,108 @@
+//! What the gateway tells: upstreams about the client (`X-Forwarded-*`), clients about itself (`Via`, latencies).
+//!
+//! Owns: these headers and when they are set. Must not know: what plugins add.
+
+use http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use postern_plugins::view::{Request, Response, Source};
+use postern_router::Match;
+
+use crate::exchange::Exchange;
+use crate::framing::value;
+use crate::names;
+
+/// What `Via` and `Server` say of us.
+const PRODUCT: &str = concat!("postern/", env!("CARGO_PKG_VERSION"));
+const VIA: HeaderValue = HeaderValue::from_static(concat!("1.1 postern/", env!("CARGO_PKG_VERSION")));
+const VIA_2: HeaderValue = HeaderValue::from_static(concat!("2 postern/", env!("CARGO_PKG_VERSION")));
+
+/// Whether a trusted neighbour says that the client came by TLS.
+pub(crate) fn says_https(trusted: bool, headers: &HeaderMap) -> bool {
+    trusted
+        && headers
+            .get(names::FORWARDED_PROTO)
+            .is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"))
+}
+
+/// Tells the upstream who the client is. What a neighbour says of it counts if the neighbour is trusted.
+pub(crate) fn add(request: &mut Request, trusted: bool, local_port: u16, found: &Match, strip_path: bool) {
+    let client = &request.client;
+    let mut ip = [0_u8; 48];
+    let ip = address(client.ip, &mut ip);
+    let peer = address_value(client.peer);
+    let chain = match request.headers.get(names::FORWARDED_FOR) {
+        None => ip.clone(),
+        Some(chain) => HeaderValue::from_bytes(&[chain.as_bytes(), b", ", peer.as_bytes()].concat())
+            .unwrap_or_else(|_| ip.clone()),
+    };
+    let headers = &mut request.headers;
+    headers.insert(names::FORWARDED_FOR, chain);
+    let mut tell = |name: HeaderName, own: HeaderValue| {
+        if !(trusted && headers.contains_key(&name)) {
+            headers.insert(name, own);
+        }
+    };
+    let scheme = if client.scheme.is_tls() { "https" } else { "http" };
+    tell(names::FORWARDED_PROTO, HeaderValue::from_static(scheme));
+    tell(names::FORWARDED_HOST, value(&client.host));
+    tell(names::FORWARDED_PORT, HeaderValue::from(local_port));
+    tell(names::FORWARDED_PATH, value(&request.path));
+    // The prefix that was cut off, as upstreams need it for links to themselves.
+    let prefix = found.path.filter(|length| strip_path && *length > 0).map(|length| &request.path[..length]);
+    match prefix {
+        Some(prefix) => tell(names::FORWARDED_PREFIX, value(prefix)),
+        None if !trusted => drop(headers.remove(names::FORWARDED_PREFIX)),
+        None => {}
+    }
+    headers.insert(names::REAL_IP, ip);
+    headers.append(header::VIA, if client.version == http::Version::HTTP_2 { VIA_2 } else { VIA });
+}
+
+fn address(ip: std::net::IpAddr, buffer: &mut [u8]) -> HeaderValue {
+    use std::io::Write as _;
+    let whole = buffer.len();
+    let mut rest = &mut *buffer;
+    let _ = write!(rest, "{ip}");
+    let written = whole - rest.len();
+    HeaderValue::from_bytes(&buffer[..written]).unwrap_or(HeaderValue::from_static(""))
+}
+
+fn address_value(ip: std::net::IpAddr) -> HeaderValue {
+    address(ip, &mut [0; 48])
+}
+
+/// Tells the client about the gateway, as far as the setting `headers` says so.
+pub(crate) fn answer(exchange: &Exchange, response: &mut Response) {
+    let wanted = exchange.worker.options.headers;
+    let headers = &mut response.headers;
+    if wanted.request_id {
+        headers.insert(names::REQUEST_ID, value(&exchange.view.id.to_string()));
+    }
+    if response.source == Source::Upstream {
+        if wanted.via {
+            headers.append(header::VIA, VIA);
+        }
+        if wanted.upstream_latency {
+            let time = exchange.upstream_time().unwrap_or_default();
+            headers.insert(names::UPSTREAM_LATENCY, milliseconds(time));
+        }
+        if wanted.proxy_latency {
+            headers.insert(names::PROXY_LATENCY, milliseconds(exchange.gateway_time()));
+        }
+    } else {
+        if wanted.server {
+            headers.insert(header::SERVER, HeaderValue::from_static(PRODUCT));
+        }
+        if wanted.response_latency {
+            headers.insert(names::RESPONSE_LATENCY, milliseconds(exchange.times.started.elapsed()));
+        }
+    }
+    if wanted.upstream_status
+        && let Some(status) = exchange.upstream.status
+    {
+        headers.insert(names::UPSTREAM_STATUS, HeaderValue::from(status.as_u16()));
+    }
+}
+
+fn milliseconds(time: std::time::Duration) -> HeaderValue {
+    HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+}

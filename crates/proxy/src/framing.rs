@@ -1,0 +1,367 @@
+//! What may cross the gateway: the head of a request with one meaning for every parser, or a refusal.
+//!
+//! Owns: Host, target and hop-by-hop rules, and that no client speaks in the gateway's own name. Must not know: routes,
+//! plugins. hyper has parsed the head and decided how long the body is; it refuses a length that is given twice or is no
+//! number, and ends the connection where a length and an encoding are both there.
+//!
+//! The order matters. What the gateway itself says of a consumer is removed first, then what `Connection` names, and
+//! only then do plugins add theirs, so that a client can neither send such a header nor have ours removed.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{self, HeaderName, HeaderValue};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, Version};
+
+use crate::options::RealIp;
+
+/// A head that may cross.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// The path, normalised: the same is matched and sent.
+    pub(crate) path: String,
+    /// The query without its `?`.
+    pub(crate) query: Option<String>,
+    /// The host that was asked for, in lower case and without its port; empty where HTTP/1.0 names none.
+    pub(crate) host: String,
+    /// The port that was asked for, where there is one.
+    pub(crate) port: Option<u16>,
+    /// Whether the client asks to speak WebSocket.
+    pub(crate) websocket: bool,
+    /// Whether it speaks gRPC.
+    pub(crate) grpc: bool,
+}
+
+/// Checks a head, and removes what is meant for the gateway only.
+///
+/// # Errors
+/// The status of the refusal.
+pub(crate) fn accept(parts: &mut Parts) -> Result<Head, StatusCode> {
+    match parts.method {
+        Method::CONNECT | Method::TRACE => return Err(StatusCode::METHOD_NOT_ALLOWED),
+        _ => {}
+    }
+    let (host, port) = authority(parts)?;
+    let (path, query) = target(parts)?;
+    let websocket = wants_websocket(parts);
+    strip(&mut parts.headers);
+    let grpc = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
+        value.as_bytes().starts_with(b"application/grpc") && parts.version == Version::HTTP_2
+    });
+    Ok(Head { path, query, host, port, websocket, grpc })
+}
+
+/// The one host of a request. A target in absolute form counts more than `Host` (RFC 9112, 3.2.2), and the two must
+/// agree, or the next parser might choose the other.
+fn authority(parts: &mut Parts) -> Result<(String, Option<u16>), StatusCode> {
+    const REFUSED: StatusCode = StatusCode::BAD_REQUEST;
+    let mut hosts = parts.headers.get_all(header::HOST).iter();
+    let named = hosts.next();
+    if hosts.next().is_some() {
+        return Err(REFUSED);
+    }
+    let named = named.map(|host| parse_host(host.as_bytes())).transpose()?;
+    let from_target =
+        parts.uri.authority().map(|authority| parse_host(authority.as_str().as_bytes())).transpose()?;
+    match (from_target, named) {
+        (Some(target), Some(named)) if target != named => Err(REFUSED),
+        (Some(host), _) | (None, Some(host)) => Ok(host),
+        (None, None) if parts.version == Version::HTTP_10 => Ok((String::new(), None)),
+        (None, None) => Err(REFUSED),
+    }
+}
+
+/// A name or an address, and a port. No user, no escapes, no blanks: nothing that two parsers read in two ways.
+fn parse_host(text: &[u8]) -> Result<(String, Option<u16>), StatusCode> {
+    const REFUSED: StatusCode = StatusCode::BAD_REQUEST;
+    let text = std::str::from_utf8(text).map_err(|_| REFUSED)?;
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (address, port) = rest.split_once(']').ok_or(REFUSED)?;
+            address.parse::<std::net::Ipv6Addr>().map_err(|_| REFUSED)?;
+            let port = match port {
+                "" => None,
+                port => Some(port.strip_prefix(':').ok_or(REFUSED)?),
+            };
+            (&text[..address.len() + 2], port)
+        }
+        None => {
+            let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+            let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+            if host.is_empty() || host.len() > 255 || !host.bytes().all(is_name) {
+                return Err(REFUSED);
+            }
+            (host, port)
+        }
+    };
+    let port = match port {
+        None | Some("") => None,
+        // `+80` is a number to some parsers.
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            Some(port.parse().map_err(|_| REFUSED)?)
+        }
+        Some(_) => return Err(REFUSED),
+    };
+    Ok((host.to_ascii_lowercase(), port))
+}
+
+/// The path and the query.
+fn target(parts: &Parts) -> Result<(String, Option<String>), StatusCode> {
+    let path = parts.uri.path();
+    if !path.starts_with('/') {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    let path = postern_router::normalise(path).map_err(|_| StatusCode::BAD_REQUEST)?.into_owned();
+    Ok((path, parts.uri.query().map(str::to_owned)))
+}
+
+fn wants_websocket(parts: &Parts) -> bool {
+    let has = |name: HeaderName, token: &str| {
+        let values = parts.headers.get_all(name);
+        values
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .any(|value| value.split(',').any(|item| item.trim().eq_ignore_ascii_case(token)))
+    };
+    // The common request has no Upgrade at all.
+    parts.headers.contains_key(header::UPGRADE)
+        && parts.version == Version::HTTP_11
+        && parts.method == Method::GET
+        && has(header::UPGRADE, "websocket")
+        && has(header::CONNECTION, "upgrade")
+}
+
+/// Headers by which the gateway tells upstreams who a request is from.
+fn is_identity(name: &str) -> bool {
+    name.starts_with("x-")
+        && (name.starts_with("x-consumer-")
+            || name.starts_with("x-credential-")
+            || name.starts_with("x-anonymous-"))
+}
+
+/// Headers that are between two neighbours only.
+const HOP_BY_HOP: [HeaderName; 6] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::TE,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// What `Connection` may not remove: the gateway or the next parser goes by it.
+fn is_needed(name: &str) -> bool {
+    matches!(
+        name,
+        "host"
+            | "content-length"
+            | "content-type"
+            | "content-encoding"
+            | "transfer-encoding"
+            | "x-real-ip"
+            | "forwarded"
+    ) || name.starts_with("x-forwarded-")
+}
+
+/// Removes what must not cross, in the order that the file's head explains.
+pub(crate) fn strip(headers: &mut HeaderMap) {
+    if headers.keys().any(|name| is_identity(name.as_str())) {
+        let identity: Vec<_> = headers.keys().filter(|name| is_identity(name.as_str())).cloned().collect();
+        identity.into_iter().for_each(|name| drop(headers.remove(name)));
+    }
+    strip_hop_by_hop(headers);
+    headers.remove(header::EXPECT);
+}
+
+/// Removes what is between two neighbours only.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if headers.contains_key(header::CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(header::CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok())
+            .filter(|name| !is_needed(name.as_str()))
+            .collect();
+        named.into_iter().for_each(|name| drop(headers.remove(name)));
+    }
+    HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(name)));
+}
+
+/// What is left of a response's head on its way to the client.
+///
+/// # Errors
+/// Where two parsers could disagree about it.
+pub(crate) fn accept_response(status: StatusCode, headers: &mut HeaderMap) -> Result<(), &'static str> {
+    if status.is_informational() {
+        return Err("an informational response that nobody asked for");
+    }
+    if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err("more than one Content-Length");
+    }
+    strip_hop_by_hop(headers);
+    Ok(())
+}
+
+/// Who sent a request: the address, and where a trusted neighbour says so the scheme, the host and the port.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sender {
+    /// The address.
+    pub(crate) ip: IpAddr,
+    /// Whether the neighbour's word counts.
+    pub(crate) trusted: bool,
+}
+
+/// By the word of trusted neighbours, as nginx's realip module has it.
+pub(crate) fn sender(peer: SocketAddr, headers: &HeaderMap, options: &RealIp) -> Sender {
+    let ip = peer.ip().to_canonical();
+    let is_trusted = |ip: IpAddr| options.trusted.iter().any(|network| network.contains(ip));
+    if options.trusted.is_empty() || !is_trusted(ip) {
+        return Sender { ip, trusted: false };
+    }
+    let values = headers.get_all(&options.header);
+    let mut said =
+        values.iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).rev();
+    let mut known = ip;
+    while let Some(address) = said.next().and_then(parse_address) {
+        known = address;
+        if !options.recursive || !is_trusted(address) {
+            break;
+        }
+    }
+    Sender { ip: known, trusted: true }
+}
+
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let text = text.trim();
+    let address = text.parse().or_else(|_| text.parse::<SocketAddr>().map(|address| address.ip()));
+    address.ok().map(|address: IpAddr| address.to_canonical())
+}
+
+/// A header's value that is surely one.
+pub(crate) fn value(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(version: Version, target: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = http::Request::builder().version(version).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn one_valid_host_or_400() {
+        let good: &[(&str, &[(&str, &str)], (&str, Option<u16>))] = &[
+            ("/", &[("host", "Example.COM")], ("example.com", None)),
+            ("/", &[("host", "a.b:8080")], ("a.b", Some(8080))),
+            ("/", &[("host", "a_b:")], ("a_b", None)),
+            ("/", &[("host", "[::1]:80")], ("[::1]", Some(80))),
+            ("http://a.b/x", &[("host", "a.b")], ("a.b", None)),
+            ("http://a.b/x", &[], ("a.b", None)),
+        ];
+        for (target, headers, (host, port)) in good {
+            let head = accept(&mut parts(Version::HTTP_11, target, headers)).unwrap();
+            assert_eq!((head.host.as_str(), head.port), (*host, *port), "{target} {headers:?}");
+        }
+        let bad: &[(&str, &[(&str, &str)])] = &[
+            ("/", &[]),
+            ("/", &[("host", "")]),
+            ("/", &[("host", "a"), ("host", "a")]),
+            ("/", &[("host", "a b")]),
+            ("/", &[("host", "a@b")]),
+            ("/", &[("host", "a/b")]),
+            ("/", &[("host", "a,b")]),
+            ("/", &[("host", "a:+80")]),
+            ("/", &[("host", "a:99999")]),
+            ("/", &[("host", "[::1")]),
+            ("/", &[("host", "[x]")]),
+            ("/", &[("host", "%61")]),
+            ("http://a.b/x", &[("host", "c.d")]),
+        ];
+        for (target, headers) in bad {
+            let refused = accept(&mut parts(Version::HTTP_11, target, headers)).unwrap_err();
+            assert_eq!(refused, StatusCode::BAD_REQUEST, "{target} {headers:?}");
+        }
+        assert_eq!(accept(&mut parts(Version::HTTP_10, "/", &[])).unwrap().host, "");
+    }
+
+    fn stripped(headers: &[(&str, &str)]) -> Vec<String> {
+        let mut parts = parts(Version::HTTP_11, "/", headers);
+        strip(&mut parts.headers);
+        let mut names: Vec<_> = parts.headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn no_client_speaks_in_our_name() {
+        let names = stripped(&[
+            ("x-consumer-id", "1"),
+            ("X-Consumer-Groups", "admins"),
+            ("x-credential-identifier", "1"),
+            ("x-anonymous-consumer", "true"),
+            ("x-consume", "kept"),
+            ("accept", "*/*"),
+        ]);
+        assert_eq!(names, ["accept", "x-consume"]);
+    }
+
+    #[test]
+    fn connection_removes_what_it_names_but_nothing_that_is_needed() {
+        let names = stripped(&[
+            ("connection", "close, x-mine, Content-Length, host, x-forwarded-for, te"),
+            ("connection", "x-other"),
+            ("x-mine", "1"),
+            ("x-other", "1"),
+            ("te", "trailers"),
+            ("keep-alive", "5"),
+            ("content-length", "5"),
+            ("x-forwarded-for", "1.1.1.1"),
+            ("host", "a"),
+            ("upgrade", "h2c"),
+            ("transfer-encoding", "chunked"),
+            ("expect", "100-continue"),
+        ]);
+        assert_eq!(names, ["content-length", "host", "x-forwarded-for"]);
+    }
+
+    #[test]
+    fn who_sent_it() {
+        let options = |trusted: &[&str], header: &'static str, recursive| RealIp {
+            trusted: trusted.iter().map(|network| network.parse().unwrap()).collect(),
+            header: HeaderName::from_static(header),
+            recursive,
+        };
+        let cases = [
+            (options(&[], "x-real-ip", false), "x-real-ip", "9.9.9.9", "10.0.0.1"),
+            (options(&["10.0.0.0/8"], "x-real-ip", false), "x-real-ip", "9.9.9.9", "9.9.9.9"),
+            (options(&["11.0.0.0/8"], "x-real-ip", false), "x-real-ip", "9.9.9.9", "10.0.0.1"),
+            (
+                options(&["10.0.0.0/8"], "x-forwarded-for", false),
+                "x-forwarded-for",
+                "9.9.9.9, 10.0.0.2",
+                "10.0.0.2",
+            ),
+            (
+                options(&["10.0.0.0/8"], "x-forwarded-for", true),
+                "x-forwarded-for",
+                "8.8.8.8, 9.9.9.9, 10.0.0.2",
+                "9.9.9.9",
+            ),
+            (options(&["10.0.0.0/8"], "x-forwarded-for", true), "x-forwarded-for", "nonsense", "10.0.0.1"),
+            (options(&["10.0.0.0/8"], "x-forwarded-for", true), "x-forwarded-for", "[::1]:80", "::1"),
+        ];
+        for (options, name, value, expected) in cases {
+            let parts = parts(Version::HTTP_11, "/", &[(name, value)]);
+            let sender = sender("10.0.0.1:5".parse().unwrap(), &parts.headers, &options);
+            assert_eq!(sender.ip.to_string(), expected, "{options:?} {value}");
+        }
+    }
+}

@@ -1,0 +1,397 @@
+//! Connections with a time limit for every phase, without a timer for each.
+//!
+//! Owns: that nothing waits for ever on a peer that is slow on purpose: an idle connection, a head that trickles, a body
+//! that stalls, a reader that does not read. Must not know: HTTP. A worker looks over all of its connections a few times
+//! a second ([`Watch::tick`]); what a request costs here is a few writes to memory.
+//!
+//! All of it stays on one thread. It is made of atomics only because a connection that is upgraded must be `Send`.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// How often connections are looked over; limits are exact to twice this.
+pub(crate) const TICK: Duration = Duration::from_millis(50);
+
+const RELAXED: Ordering = Ordering::Relaxed;
+
+/// What a connection is doing, as far as a limit depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Phase {
+    /// Between two requests. Ends by itself with the first byte.
+    Idle,
+    /// A head is coming. The limit is for all of it.
+    Head,
+    /// A body, or an answer, is coming. The limit is from byte to byte, and counts only while we wait for one.
+    Body,
+    /// Nothing is expected of the peer.
+    Quiet,
+}
+
+const BODY: usize = Phase::Body as usize;
+const QUIET: usize = Phase::Quiet as usize;
+/// Where the limit for writes stands.
+const WRITE: usize = 3;
+
+/// The limits of a connection, in ticks: idle, head, body, write; 0 is none.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Limits([u32; 4]);
+
+impl Limits {
+    /// Between requests, for a head, between bytes of a body, and for the peer to take something.
+    pub(crate) fn new(idle: Duration, head: Duration, body: Duration, write: Duration) -> Self {
+        Self([idle, head, body, write].map(ticks))
+    }
+
+    /// Only the last two.
+    pub(crate) fn of_upstream(body: Duration, write: Duration) -> Self {
+        Self::new(Duration::ZERO, Duration::ZERO, body, write)
+    }
+
+    /// The third.
+    pub(crate) fn between_reads(&self) -> Option<Duration> {
+        (self.0[BODY] > 0).then(|| TICK * self.0[BODY])
+    }
+}
+
+/// At least the duration, in ticks.
+fn ticks(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX)
+}
+
+/// All connections of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Watch {
+    /// Ticks since the start.
+    now: Arc<AtomicU32>,
+    connections: RefCell<Vec<Weak<Timing>>>,
+    draining: AtomicBool,
+}
+
+/// The clock of one connection.
+#[derive(Debug)]
+pub(crate) struct Timing {
+    now: Arc<AtomicU32>,
+    phase: AtomicU8,
+    since: AtomicU32,
+    /// Whether somebody waits for a byte.
+    reading: AtomicBool,
+    /// Whether a write waits, and since when.
+    writing: AtomicBool,
+    writing_since: AtomicU32,
+    limits: [AtomicU32; 4],
+    expired: AtomicBool,
+    /// Requests under way.
+    requests: AtomicU32,
+    drain: AtomicBool,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+    task: AtomicWaker,
+}
+
+impl Watch {
+    /// A clock for a new connection.
+    pub(crate) fn timing(&self, phase: Phase, limits: Limits) -> Arc<Timing> {
+        let timing = Arc::new(Timing {
+            now: Arc::clone(&self.now),
+            phase: AtomicU8::new(phase as u8),
+            since: AtomicU32::new(self.now.load(RELAXED)),
+            reading: AtomicBool::new(false),
+            writing: AtomicBool::new(false),
+            writing_since: AtomicU32::new(0),
+            limits: limits.0.map(AtomicU32::new),
+            expired: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
+            drain: AtomicBool::new(self.draining.load(RELAXED)),
+            reader: AtomicWaker::new(),
+            writer: AtomicWaker::new(),
+            task: AtomicWaker::new(),
+        });
+        self.connections.borrow_mut().push(Arc::downgrade(&timing));
+        timing
+    }
+
+    /// Looks all connections over; ends those that took too long.
+    pub(crate) fn tick(&self) {
+        self.now.fetch_add(1, RELAXED);
+        self.connections.borrow_mut().retain(|timing| {
+            let Some(timing) = timing.upgrade() else { return false };
+            if timing.is_late() {
+                timing.expire();
+            }
+            true
+        });
+    }
+
+    /// Tells every connection, now and later, to end as soon as it can. How many there are.
+    pub(crate) fn drain(&self) -> usize {
+        self.draining.store(true, RELAXED);
+        let connections = self.connections.borrow();
+        let living: Vec<_> = connections.iter().filter_map(Weak::upgrade).collect();
+        for timing in &living {
+            timing.drain.store(true, RELAXED);
+            timing.task.wake();
+        }
+        living.len()
+    }
+}
+
+impl Timing {
+    /// Another phase begins.
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, RELAXED);
+        self.touch();
+    }
+
+    /// Other limits from now on.
+    pub(crate) fn limit(&self, limits: Limits) {
+        for (kept, limit) in self.limits.iter().zip(limits.0) {
+            kept.store(limit, RELAXED);
+        }
+    }
+
+    /// A request begins.
+    pub(crate) fn begin(&self) {
+        self.requests.fetch_add(1, RELAXED);
+        self.enter(Phase::Quiet);
+    }
+
+    /// A request has ended.
+    pub(crate) fn end(&self) {
+        if self.requests.fetch_sub(1, RELAXED) == 1 {
+            self.enter(Phase::Idle);
+        }
+    }
+
+    /// Whether the connection took too long.
+    pub(crate) fn has_expired(&self) -> bool {
+        self.expired.load(RELAXED)
+    }
+
+    /// Whether the connection is to end; asked by its task, which is woken when the answer changes.
+    pub(crate) fn is_draining(&self, cx: &Context<'_>) -> bool {
+        self.drain.load(RELAXED) || {
+            self.task.register(cx.waker());
+            false
+        }
+    }
+
+    fn is_in(&self, phase: Phase) -> bool {
+        self.phase.load(RELAXED) == phase as u8
+    }
+
+    fn touch(&self) {
+        self.since.store(self.now.load(RELAXED), RELAXED);
+    }
+
+    fn is_late(&self) -> bool {
+        let phase = usize::from(self.phase.load(RELAXED));
+        let now = self.now.load(RELAXED);
+        let over = |since: &AtomicU32, limit: u32| limit > 0 && now.wrapping_sub(since.load(RELAXED)) > limit;
+        let limit = match phase {
+            QUIET => 0,
+            BODY if !self.reading.load(RELAXED) => 0,
+            phase => self.limits[phase].load(RELAXED),
+        };
+        over(&self.since, limit)
+            || self.writing.load(RELAXED) && over(&self.writing_since, self.limits[WRITE].load(RELAXED))
+    }
+
+    fn expire(&self) {
+        self.expired.store(true, RELAXED);
+        self.reader.wake();
+        self.writer.wake();
+        self.task.wake();
+    }
+}
+
+/// A connection that fails when it takes too long.
+#[derive(Debug)]
+pub(crate) struct Timed<T> {
+    io: T,
+    timing: Arc<Timing>,
+}
+
+impl<T> Timed<T> {
+    pub(crate) fn new(io: T, timing: Arc<Timing>) -> Self {
+        Self { io, timing }
+    }
+
+    fn check(&self) -> io::Result<()> {
+        match self.timing.has_expired() {
+            false => Ok(()),
+            true => Err(io::ErrorKind::TimedOut.into()),
+        }
+    }
+
+    fn written<R>(&self, outcome: &Poll<R>, cx: &Context<'_>) {
+        match outcome {
+            Poll::Ready(_) => self.timing.writing.store(false, RELAXED),
+            Poll::Pending => {
+                if !self.timing.writing.swap(true, RELAXED) {
+                    self.timing.writing_since.store(self.timing.now.load(RELAXED), RELAXED);
+                }
+                self.timing.writer.register(cx.waker());
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.io).poll_read(cx, buf);
+        let timing = &self.timing;
+        let waited = timing.reading.swap(outcome.is_pending(), RELAXED);
+        if outcome.is_pending() {
+            timing.reader.register(cx.waker());
+        }
+        if timing.is_in(Phase::Idle) && outcome.is_ready() {
+            timing.enter(Phase::Head);
+        } else if timing.is_in(Phase::Body) && (outcome.is_ready() || !waited) {
+            timing.touch();
+        }
+        outcome
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.written(&outcome, cx);
+        outcome
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.io).poll_write_vectored(cx, bytes);
+        self.written(&outcome, cx);
+        outcome
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.io).poll_flush(cx);
+        self.written(&outcome, cx);
+        outcome
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.check()?;
+        let outcome = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.written(&outcome, cx);
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn limits() -> Limits {
+        Limits::new(4 * SECOND, 3 * SECOND, 2 * SECOND, SECOND)
+    }
+
+    /// Looks over as often as there are ticks in so many seconds.
+    fn pass(watch: &Watch, seconds: u32) {
+        (0..seconds * 20 + 1).for_each(|_| watch.tick());
+    }
+
+    #[test]
+    fn each_phase_has_a_limit_of_its_own() {
+        for (phase, seconds) in [(Phase::Idle, 4), (Phase::Head, 3), (Phase::Body, 2)] {
+            let watch = Watch::default();
+            let timing = watch.timing(phase, limits());
+            pass(&watch, seconds - 1);
+            assert!(!timing.has_expired(), "{phase:?}");
+            pass(&watch, 1);
+            assert!(timing.has_expired(), "{phase:?}");
+        }
+        let watch = Watch::default();
+        let timing = watch.timing(Phase::Quiet, limits());
+        pass(&watch, 1000);
+        assert!(!timing.has_expired());
+    }
+
+    /// One byte a second, five times; then nothing.
+    #[tokio::test]
+    async fn a_head_that_trickles_ends_and_a_body_that_goes_on_does_not() {
+        for (phase, bytes_seen) in [(Phase::Idle, 4), (Phase::Body, 5)] {
+            let watch = Watch::default();
+            let (mut peer, io) = duplex(64);
+            let mut io = Timed::new(io, watch.timing(phase, limits()));
+            let mut seen = 0;
+            for _ in 0..5 {
+                peer.write_all(b"x").await.unwrap();
+                seen += u32::from(io.read_u8().await.is_ok());
+                pass(&watch, 1);
+            }
+            assert_eq!(seen, bytes_seen, "{phase:?}");
+        }
+    }
+
+    /// Nobody waits for the next byte: the peer is not to blame.
+    #[tokio::test]
+    async fn a_body_that_nobody_reads_does_not_end() {
+        let watch = Watch::default();
+        let (mut peer, io) = duplex(64);
+        let timing = watch.timing(Phase::Body, limits());
+        let mut io = Timed::new(io, Arc::clone(&timing));
+        peer.write_all(b"xy").await.unwrap();
+        io.read_u8().await.unwrap();
+        pass(&watch, 100);
+        assert!(!timing.has_expired());
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_ends() {
+        let watch = Watch::default();
+        let (_peer, io) = duplex(4);
+        let mut io = Timed::new(io, watch.timing(Phase::Quiet, limits()));
+        let write = async {
+            let error = io.write_all(b"more than it takes").await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        };
+        let look = async {
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+                watch.tick();
+            }
+        };
+        tokio::join!(write, look);
+    }
+
+    #[test]
+    fn connections_that_are_gone_are_forgotten() {
+        let watch = Watch::default();
+        drop(watch.timing(Phase::Idle, limits()));
+        watch.tick();
+        assert_eq!(watch.drain(), 0);
+        assert!(watch.connections.borrow().is_empty());
+    }
+}
