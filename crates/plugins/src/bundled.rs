@@ -4,4 +4,6 @@
 //! each other.
 
 pub(crate) mod key_auth;
+pub(crate) mod rate_limiting;
+mod redis;
 mod rules;

@@ -16,6 +16,7 @@ mod bundled;
 pub mod clock;
 pub mod directory;
 mod identity;
+mod keyed;
 pub mod plan;
 pub mod plugin;
 pub mod registry;

@@ -59,9 +59,7 @@ fn value(field: &Field, json: &Json) -> Value {
 
 /// A plugin with this configuration, and the clock at 1,700,000,000.
 pub(crate) fn make(schema: &Schema, make: Make, json: &Json) -> Box<dyn Plugin> {
-    let context =
-        Context { id: Uuid::from_u128(99), state: &Arc::default(), clock: &Clock::at(1_700_000_000) };
-    make(&record(schema.fields, json), &context).unwrap()
+    make_in(schema, make, json, &Arc::default(), &Clock::at(1_700_000_000))
 }
 
 /// The same with a state and a clock of the test's own.

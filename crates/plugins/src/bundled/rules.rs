@@ -26,3 +26,22 @@ pub(super) fn is_header_name(name: &str) -> Result<(), String> {
     }
     Err(format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'"))
 }
+
+/// A path: it begins with `/`, and has no two of them in a row.
+pub(super) fn path(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Text(path) if !path.starts_with('/') => Err("should start with: /".to_owned()),
+        Value::Text(path) if path.contains("//") => Err("must not have empty segments".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+/// A status of an answer.
+pub(super) fn status(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Number(number) if !(200.0..=599.0).contains(number) || number.fract() != 0.0 => {
+            Err("expected a status from 200 to 599".to_owned())
+        }
+        _ => Ok(()),
+    }
+}

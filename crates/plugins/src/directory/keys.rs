@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
-use std::hash::{BuildHasher, BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
@@ -17,6 +17,7 @@ use smallvec::SmallVec;
 use uuid::Uuid;
 
 use super::{Consumer, uuid_value};
+use crate::keyed::AsItIs;
 
 /// A key, and whose it is.
 #[derive(Debug)]
@@ -71,24 +72,5 @@ impl Keys {
         candidates
             .iter()
             .find(|candidate| verify_slices_are_equal(candidate.key.as_bytes(), key.as_bytes()).is_ok())
-    }
-}
-
-/// Does not hash again what is a hash already.
-#[derive(Default)]
-struct AsItIs(u64);
-
-impl Hasher for AsItIs {
-    fn write(&mut self, bytes: &[u8]) {
-        // Only `write_u64` is called for a `u64`; this keeps any other use correct.
-        self.0 = bytes.iter().fold(self.0, |hash, byte| hash.rotate_left(8) ^ u64::from(*byte));
-    }
-
-    fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
-    }
-
-    fn finish(&self) -> u64 {
-        self.0
     }
 }

@@ -1,0 +1,377 @@
+//! `rate-limiting`: so many requests per second, minute, hour, day, month and year, and no more.
+//!
+//! Owns: whom a request counts for, and what is answered when it is one too many. Must not know: how counts are kept
+//! (`counters` does), where time is divided (`window` does). Headers and texts are Kong's.
+
+mod counters;
+mod window;
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::StatusCode;
+use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use postern_model::Record;
+use postern_model::field::{Check, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
+use serde::Deserialize;
+use smallvec::SmallVec;
+use uuid::Uuid;
+
+use self::counters::Counters;
+use self::window::Period;
+use super::{redis, rules};
+use crate::clock::Clock;
+use crate::plugin::{Answer, Plugin, Step};
+use crate::registry::{Context, Definition, Phases};
+use crate::view::Request;
+
+pub(crate) static SCHEMA: PluginSchema = PluginSchema {
+    name: "rate-limiting",
+    priority: 910,
+    version: "3.9.1",
+    protocols: HTTP_PROTOCOLS,
+    not_bound_to: &[],
+    config: Schema {
+        fields: FIELDS,
+        checks: &[
+            Check::AtLeastOneOf(&["second", "minute", "hour", "day", "month", "year"]),
+            Check::Custom(limits_grow),
+            Check::Custom(what_is_counted_is_named),
+            Check::Custom(sync_rate_fits),
+        ],
+    },
+    doc: "Limits how many requests somebody may send in a time.",
+};
+
+const FIELDS: &[Field] = &[
+    Field::number("second").rules(&[Rule::Above(0.0)]).doc("Requests a second."),
+    Field::number("minute").rules(&[Rule::Above(0.0)]).doc("Requests a minute."),
+    Field::number("hour").rules(&[Rule::Above(0.0)]).doc("Requests an hour."),
+    Field::number("day").rules(&[Rule::Above(0.0)]).doc("Requests a day."),
+    Field::number("month").rules(&[Rule::Above(0.0)]).doc("Requests a month of the calendar."),
+    Field::number("year").rules(&[Rule::Above(0.0)]).doc("Requests a year of the calendar."),
+    Field::string("limit_by")
+        .default_text("consumer")
+        .rules(&[Rule::OneOf(&[
+            "consumer",
+            "consumer-group",
+            "credential",
+            "header",
+            "ip",
+            "path",
+            "service",
+        ])])
+        .doc("For whom requests are counted together. Where a request has no such thing: for its address."),
+    Field::string("header_name")
+        .rules(&[Rule::Custom(rules::header_name)])
+        .doc("The header, for `limit_by: header`."),
+    Field::string("path").rules(&[Rule::Custom(rules::path)]).doc("The path, for `limit_by: path`."),
+    Field::string("policy")
+        .default_text("local")
+        .rules(&[Rule::OneOf(&["cluster", "local", "redis"])])
+        .unsupported("counts that several nodes share")
+        .doc("Where counts are kept: `local`, in this node's memory."),
+    Field::boolean("fault_tolerant")
+        .required()
+        .default_bool(true)
+        .doc("Whether requests go on when counts cannot be read. In this node's memory they always can."),
+    Field::record("redis", &REDIS).required().doc("The Redis, for `policy: redis`."),
+    Field::boolean("hide_client_headers")
+        .required()
+        .default_bool(false)
+        .doc("Whether responses say nothing of limits."),
+    Field::number("error_code")
+        .default_int(429)
+        .rules(&[Rule::Above(0.0), Rule::Custom(rules::status)])
+        .doc("The status of the answer to one request too many."),
+    Field::string("error_message").default_text("API rate limit exceeded").doc("Its text."),
+    Field::number("sync_rate")
+        .required()
+        .default_int(-1)
+        .doc("Seconds between two exchanges of counts with the Redis; -1 for at once."),
+];
+
+const REDIS: [Field; 10] = redis::fields(true);
+
+pub(crate) const DEFINITION: Definition = Definition {
+    schema: &SCHEMA,
+    phases: Phases { access: true, rewrite: false, response: false, body_filter: false, log: false },
+    make,
+};
+
+fn limits_grow(config: &Record) -> Result<(), (&'static str, String)> {
+    let given = |period: &Period| Some((period.name(), number(config, period.name())?));
+    let limits: Vec<(&'static str, f64)> = Period::ALL.iter().filter_map(given).collect();
+    for (index, (lower, small)) in limits.iter().enumerate() {
+        if let Some((upper, large)) = limits[index + 1..].iter().find(|(_, large)| large < small) {
+            let message = format!(
+                "The limit for {upper}({large:.1}) cannot be lower than the limit for {lower}({small:.1})"
+            );
+            return Err((upper, message));
+        }
+    }
+    Ok(())
+}
+
+fn what_is_counted_is_named(config: &Record) -> Result<(), (&'static str, String)> {
+    match config.text("limit_by") {
+        Some("header") if config.get("header_name").is_none() => {
+            Err(("header_name", "required field missing".to_owned()))
+        }
+        Some("path") if config.get("path").is_none() => Err(("path", "required field missing".to_owned())),
+        _ => Ok(()),
+    }
+}
+
+fn sync_rate_fits(config: &Record) -> Result<(), (&'static str, String)> {
+    let is_at_once = number(config, "sync_rate").is_none_or(|rate| rate == -1.0);
+    if is_at_once || config.text("policy") == Some("redis") {
+        return Ok(());
+    }
+    Err(("sync_rate", "sync_rate can only be used with the redis policy".to_owned()))
+}
+
+fn number(config: &Record, name: &str) -> Option<f64> {
+    match config.get(name) {
+        Some(postern_model::Value::Number(number)) => Some(*number),
+        _ => None,
+    }
+}
+
+#[derive(Deserialize)]
+struct Config {
+    second: Option<f64>,
+    minute: Option<f64>,
+    hour: Option<f64>,
+    day: Option<f64>,
+    month: Option<f64>,
+    year: Option<f64>,
+    limit_by: Option<By>,
+    header_name: Option<String>,
+    path: Option<String>,
+    hide_client_headers: bool,
+    error_code: Option<f64>,
+    error_message: Option<String>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum By {
+    Consumer,
+    ConsumerGroup,
+    Credential,
+    Header,
+    Ip,
+    Path,
+    Service,
+}
+
+struct RateLimiting {
+    id: Uuid,
+    limits: SmallVec<[Limit; 2]>,
+    by: By,
+    header: Option<HeaderName>,
+    path: Option<String>,
+    hide_client_headers: bool,
+    status: StatusCode,
+    message: String,
+    counters: Arc<Counters>,
+    clock: Clock,
+}
+
+/// One limit.
+struct Limit {
+    period: Period,
+    limit: f64,
+    /// How many requests pass: a limit of 1.5 lets two through, as in Kong.
+    passes: u32,
+    value: HeaderValue,
+}
+
+fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+    let config: Config = config.read()?;
+    let given = [config.second, config.minute, config.hour, config.day, config.month, config.year];
+    let limits =
+        Period::ALL.into_iter().zip(given).filter_map(|(period, limit)| Some(Limit::new(period, limit?)));
+    let header = config.header_name.map(HeaderName::try_from).transpose();
+    let status = config.error_code.unwrap_or(429.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "what does not fit is no status"
+    )]
+    let status = StatusCode::from_u16(status as u16);
+    Ok(Box::new(RateLimiting {
+        id: context.id,
+        limits: limits.collect(),
+        by: config.limit_by.unwrap_or(By::Consumer),
+        header: header.map_err(|_| "header_name: not the name of a header")?,
+        path: config.path,
+        hide_client_headers: config.hide_client_headers,
+        status: status.map_err(|_| "error_code: not a status")?,
+        message: config.error_message.unwrap_or_else(|| "API rate limit exceeded".to_owned()),
+        // One for the whole node, so that its memory is bounded whatever the number of plugins.
+        counters: context.state.of(Uuid::nil(), Counters::default),
+        clock: context.clock.clone(),
+    }))
+}
+
+impl Limit {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "saturates, which is what is meant"
+    )]
+    fn new(period: Period, limit: f64) -> Self {
+        Self { period, limit, passes: limit.ceil() as u32, value: amount(limit) }
+    }
+
+    /// What is left after so many requests.
+    fn left(&self, used: u32) -> f64 {
+        (self.limit - f64::from(used)).max(0.0)
+    }
+}
+
+/// What a request comes to for one limit.
+#[derive(Clone, Copy, Default)]
+struct Usage {
+    left: f64,
+    /// Seconds until the window ends.
+    reset: u32,
+}
+
+impl Plugin for RateLimiting {
+    fn access<'a>(&'a self, request: &'a mut Request) -> Step<'a> {
+        let now = self.clock.now();
+        let (usages, passes) = self.count(request, now);
+        if !self.hide_client_headers {
+            self.tell(&usages, passes, request);
+        }
+        if passes { Step::Continue } else { Answer::message(self.status, self.message.as_str()).into() }
+    }
+}
+
+impl RateLimiting {
+    /// Counts a request, unless it is one too many: then it counts for none of the limits.
+    fn count(&self, request: &Request, now: u64) -> (SmallVec<[Usage; 6]>, bool) {
+        let who = self.who(request);
+        let mut counted: SmallVec<[(u128, window::Window); 6]> = SmallVec::new();
+        let mut usages: SmallVec<[Usage; 6]> = SmallVec::new();
+        let mut passes = true;
+        for limit in &self.limits {
+            let window = limit.period.window(now);
+            let key = self.counters.key(&(self.id, limit.period, who.as_ref()));
+            // Once a limit is reached, the others are only looked at.
+            let used = match passes.then(|| self.counters.add(key, &window, limit.passes)) {
+                Some(Some(used)) => {
+                    counted.push((key, window));
+                    used
+                }
+                Some(None) => {
+                    passes = false;
+                    limit.passes
+                }
+                None => self.counters.used(key, &window),
+            };
+            usages.push(Usage { left: limit.left(used), reset: limit.period.reset(&window, now) });
+        }
+        if !passes {
+            for (index, (key, window)) in counted.iter().enumerate() {
+                self.counters.take_back(*key, window);
+                usages[index].left += 1.0;
+            }
+        }
+        (usages, passes)
+    }
+
+    /// For whom it counts.
+    fn who<'r>(&self, request: &'r Request) -> Cow<'r, [u8]> {
+        let id = |id: &'r Uuid| Cow::Borrowed(id.as_bytes().as_slice());
+        let consumer = request.consumer.as_deref();
+        let who = match self.by {
+            By::Consumer => {
+                consumer.map(|consumer| id(&consumer.id)).or_else(|| request.credential.as_ref().map(id))
+            }
+            By::ConsumerGroup => {
+                consumer.and_then(|consumer| consumer.groups.first()).map(|(group, _)| id(group))
+            }
+            By::Credential => request.credential.as_ref().map(id),
+            By::Service => request.service.as_deref().map(|service| id(&service.id)),
+            By::Header => {
+                let value = self.header.as_ref().and_then(|name| request.headers.get(name));
+                value.map(|value| Cow::Borrowed(value.as_bytes()))
+            }
+            By::Path => Some(request.client_path())
+                .filter(|path| Some(*path) == self.path.as_deref())
+                .map(|path| Cow::Borrowed(path.as_bytes())),
+            By::Ip => None,
+        };
+        who.unwrap_or_else(|| match request.client.ip {
+            std::net::IpAddr::V4(ip) => Cow::Owned(ip.octets().to_vec()),
+            std::net::IpAddr::V6(ip) => Cow::Owned(ip.octets().to_vec()),
+        })
+    }
+
+    /// Puts the headers aside that every response to the request gets.
+    fn tell(&self, usages: &[Usage], passes: bool, request: &mut Request) {
+        // The limit that will be reached first; of equal ones, that of the longest window.
+        let tightest =
+            (0..usages.len()).min_by(|a, b| usages[*a].left.total_cmp(&usages[*b].left).then(b.cmp(a)));
+        let Some(tightest) = tightest else { return };
+        let headers = &mut request.response_headers;
+        headers.reserve(2 * usages.len() + 4);
+        for (limit, usage) in self.limits.iter().zip(usages) {
+            headers.push((limit.period.limit_header(), limit.value.clone()));
+            headers.push((limit.period.remaining_header(), amount(usage.left)));
+        }
+        let reset = whole(u64::from(usages[tightest].reset));
+        headers.push((LIMIT, self.limits[tightest].value.clone()));
+        headers.push((REMAINING, amount(usages[tightest].left)));
+        headers.push((RESET, reset.clone()));
+        if !passes {
+            headers.push((RETRY_AFTER, reset));
+        }
+    }
+}
+
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
+/// A number as a header has it.
+fn amount(number: f64) -> HeaderValue {
+    if number.fract() == 0.0 && number < 1e15 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a whole number from 0 to 1e15"
+        )]
+        return whole(number as u64);
+    }
+    // Digits, a dot and `inf` can always stand in a header.
+    HeaderValue::try_from(number.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// All numbers of up to three digits, one after the other, so that most values need no memory.
+static DIGITS: [u8; 3000] = {
+    let mut digits = [0; 3000];
+    let mut n = 0;
+    while n < 1000 {
+        digits[n * 3] = b'0' + (n / 100) as u8;
+        digits[n * 3 + 1] = b'0' + (n / 10 % 10) as u8;
+        digits[n * 3 + 2] = b'0' + (n % 10) as u8;
+        n += 1;
+    }
+    digits
+};
+
+fn whole(number: u64) -> HeaderValue {
+    let digits = usize::try_from(number).ok().filter(|n| *n < 1000).and_then(|n| {
+        let skipped = usize::from(n < 100) + usize::from(n < 10);
+        std::str::from_utf8(&DIGITS[n * 3 + skipped..n * 3 + 3]).ok()
+    });
+    digits.map_or_else(|| HeaderValue::from(number), HeaderValue::from_static)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,72 @@
+//! How a Redis is reached, as several plugins have it in their configuration.
+//!
+//! Owns: the field list. Must not know: any plugin, nor Redis.
+
+use postern_model::field::{Field, Rule};
+
+const MILLISECONDS_MAX: f64 = 2_147_483_646.0;
+
+/// The fields of `redis`. `older` says whether the plugin knew them as `redis_host` and so on.
+pub(super) const fn fields(older: bool) -> [Field; 10] {
+    const fn named(field: Field, older: bool, name: &'static [&'static str]) -> Field {
+        if older { field.shorthands(name) } else { field }
+    }
+    [
+        named(Field::string("host").doc("Its name or address."), older, &["redis_host"]),
+        named(
+            Field::integer("port").default_int(6379).rules(&[Rule::Between(0.0, 65535.0)]).doc("Its port."),
+            older,
+            &["redis_port"],
+        ),
+        named(
+            Field::integer("timeout")
+                .default_int(2000)
+                .rules(&[Rule::Between(0.0, MILLISECONDS_MAX)])
+                .doc("Milliseconds for connecting, sending and reading, each."),
+            older,
+            &["redis_timeout"],
+        ),
+        named(Field::string("username").doc("The name to log in with."), older, &["redis_username"]),
+        named(
+            Field::string("password").secret().doc("The password to log in with."),
+            older,
+            &["redis_password"],
+        ),
+        named(
+            Field::integer("database").default_int(0).doc("The number of the database."),
+            older,
+            &["redis_database"],
+        ),
+        named(Field::boolean("ssl").default_bool(false).doc("Whether to use TLS."), older, &["redis_ssl"]),
+        named(
+            Field::boolean("ssl_verify")
+                .default_bool(false)
+                .doc("Whether to verify the server's certificate."),
+            older,
+            &["redis_ssl_verify"],
+        ),
+        named(
+            Field::string("server_name").doc("The server name of the TLS handshake."),
+            older,
+            &["redis_server_name"],
+        ),
+        Field::record("cloud_authentication", CLOUD)
+            .unsupported("logins of cloud providers at Redis")
+            .doc("How to log in with a cloud provider's identity."),
+    ]
+}
+
+const CLOUD: &[Field] = &[
+    Field::string("auth_provider").rules(&[Rule::OneOf(&["aws", "azure", "gcp"])]).doc("The cloud provider."),
+    Field::string("aws_cache_name").doc("AWS: the name of the cache."),
+    Field::string("aws_region").doc("AWS: its region."),
+    Field::boolean("aws_is_serverless").default_bool(true).doc("AWS: whether it is serverless."),
+    Field::string("aws_access_key_id").secret().doc("AWS: the access key's identifier."),
+    Field::string("aws_secret_access_key").secret().doc("AWS: the access key."),
+    Field::string("aws_assume_role_arn").secret().doc("AWS: the role to take on."),
+    Field::string("aws_role_session_name").secret().doc("AWS: what the session is called."),
+    Field::string("gcp_service_account_json").secret().doc("GCP: the service account, as JSON."),
+    Field::string("azure_client_id").secret().doc("Azure: the client."),
+    Field::string("azure_client_secret").secret().doc("Azure: its secret."),
+    Field::string("azure_tenant_id").secret().doc("Azure: the tenant."),
+];
