@@ -7,6 +7,7 @@
 //! A balancer is shared by all workers. Choosing neither locks nor allocates: it loads the current set of peers and
 //! reads atomics. Tasks on the control runtime keep the set true ([`keep`]).
 
+mod check;
 mod consistent_hashing;
 mod hash;
 mod keep;
@@ -27,6 +28,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use postern_model::entity::upstream::Algorithm;
 use postern_model::entity::{Target, Upstream};
+use rustls::RootCertStore;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -37,6 +39,7 @@ pub use peer::{Peer, Picked, Tried};
 
 use crate::dns::Dns;
 use crate::health::{Outcome, Rules};
+use check::Checks;
 use hash::Hashing;
 use places::{Place, Resolved};
 use set::{Entry, PeerSet, Turn};
@@ -53,12 +56,20 @@ pub struct Control {
     dns: Dns,
     /// Peers outlive balancers, so their clocks are one.
     epoch: Instant,
+    roots: Arc<RootCertStore>,
 }
 
 impl Control {
     /// `handle`: of the runtime that resolves and checks.
     pub fn new(handle: Handle, dns: Dns) -> Self {
-        Self { handle, dns, epoch: Instant::now() }
+        Self { handle, dns, epoch: Instant::now(), roots: Arc::new(RootCertStore::empty()) }
+    }
+
+    /// Whom checks of type `https` trust where they verify; nobody unless told.
+    #[must_use]
+    pub fn with_roots(mut self, roots: Arc<RootCertStore>) -> Self {
+        self.roots = roots;
+        self
     }
 }
 
@@ -86,6 +97,7 @@ struct Shared {
     use_srv_name: bool,
     hashing: Hashing,
     passive: Rules,
+    active: Option<Arc<Checks>>,
     /// Whether there are health checks of any kind.
     checked: bool,
     epoch: Instant,
@@ -148,17 +160,7 @@ impl Balancer {
     /// For the host of a service that is no upstream's name: its addresses in turn, without health checks.
     pub fn single(host: &str, port: u16, control: &Control) -> Arc<Self> {
         let place = Place { text: format!("{host}:{port}").into(), host: host.into(), port, weight: 100 };
-        let shared = Shared {
-            label: host.into(),
-            algorithm: Algorithm::RoundRobin,
-            slots: 1,
-            threshold: 0.0,
-            use_srv_name: false,
-            hashing: Hashing::none(),
-            passive: Rules::none(),
-            checked: false,
-            ..Shared::empty(control)
-        };
+        let shared = Shared { label: host.into(), ..Shared::empty(control) };
         Self::started(shared, Origin::Single, vec![Resolved::new(place, None)], control)
     }
 
@@ -195,6 +197,7 @@ impl Balancer {
         let places = places.collect();
         let checks = &upstream.healthchecks;
         let passive = Rules::new(&checks.passive.healthy, &checks.passive.unhealthy);
+        let active = Checks::new(upstream, &control.roots);
         let shared = Shared {
             label: upstream.name.as_str().into(),
             algorithm: upstream.algorithm,
@@ -202,10 +205,9 @@ impl Balancer {
             threshold: checks.threshold,
             use_srv_name: upstream.use_srv_name,
             hashing: Hashing::new(upstream),
-            checked: checks.active.healthy.interval > 0.0
-                || checks.active.unhealthy.interval > 0.0
-                || passive.can_fail(),
+            checked: active.is_some() || passive.can_fail(),
             passive,
+            active,
             ..Shared::empty(control)
         };
         Self::started(shared, Origin::Upstream(Box::new(upstream.clone())), places, control)
@@ -338,6 +340,7 @@ impl Shared {
             use_srv_name: false,
             hashing: Hashing::none(),
             passive: Rules::none(),
+            active: None,
             checked: false,
             epoch: control.epoch,
             places: Mutex::default(),

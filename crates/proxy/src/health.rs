@@ -4,6 +4,7 @@
 //! counts as. Must not know: balancers, sockets. The rules are those of Kong's `lua-resty-healthcheck`
 //! (`incr_counter`), to the letter; [`crate::balance`] asks before it picks.
 
+pub(crate) mod probe;
 #[cfg(test)]
 mod tests;
 

@@ -45,6 +45,13 @@ impl Ring {
     }
 }
 
+#[cfg(test)]
+impl Ring {
+    pub(super) fn slots(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// The time until this peer's turn at this slot: exponentially distributed, so that the chance to be first is in
 /// proportion to the weight, whoever else takes part.
 fn draw(slot: u64, entry: &Entry) -> f64 {

@@ -1,4 +1,4 @@
-//! The tasks that keep a balancer's peers true: one for each name, and one that follows changes of health.
+//! The tasks that keep a balancer's peers true: one for each name, one that follows changes of health, active checks.
 //!
 //! Owns: when a name is asked for again. Must not know: what an answer changes ([`super::places`] says).
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::{Control, Shared};
+use super::{Control, Shared, check};
 use crate::dns::{Dns, DnsError, literal};
 
 /// After the first failure; doubled with each further one.
@@ -26,6 +26,11 @@ pub(super) fn start(shared: &Arc<Shared>, control: &Control) -> JoinSet<()> {
     }
     if shared.checked {
         tasks.spawn_on(follow_health(shared.clone()), &control.handle);
+    }
+    if let Some(checks) = &shared.active {
+        for (every, up) in checks.rhythms() {
+            tasks.spawn_on(check::follow(shared.clone(), checks.clone(), every, up), &control.handle);
+        }
     }
     tasks
 }

@@ -62,11 +62,7 @@ fn decayed(word: u64, now: Duration) -> f32 {
 }
 
 /// Of two that chance names; a single one is itself. `may` says who is a candidate at all.
-pub(super) fn choose<'a>(
-    entries: &'a [Entry],
-    now: Duration,
-    may: impl Fn(&Entry) -> bool,
-) -> Option<&'a Entry> {
+pub(super) fn choose(entries: &[Entry], now: Duration, may: impl Fn(&Entry) -> bool) -> Option<&Entry> {
     let n = entries.len();
     if n == 0 {
         return None;

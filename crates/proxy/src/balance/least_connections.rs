@@ -4,11 +4,7 @@ use super::set::Entry;
 
 /// The lowest `(active + 1) / weight`, as Kong: without the one, a peer at rest would always win, however small its
 /// weight. Among equals the turn goes round, by `turn`.
-pub(super) fn choose<'a>(
-    entries: &'a [Entry],
-    turn: usize,
-    may: impl Fn(&Entry) -> bool,
-) -> Option<&'a Entry> {
+pub(super) fn choose(entries: &[Entry], turn: usize, may: impl Fn(&Entry) -> bool) -> Option<&Entry> {
     let n = entries.len();
     let load = |entry: &Entry| (u64::from(entry.peer.active()) + 1, u64::from(entry.weight));
     (0..n)

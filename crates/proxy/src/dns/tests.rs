@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
+type Said = Result<Records, DnsError>;
+
 /// Answers by name and kind; what is missing is absent.
 #[derive(Clone, Default)]
 struct Double {
-    records: Arc<Mutex<HashMap<(String, Kind), Result<Records, DnsError>>>>,
+    records: Arc<Mutex<HashMap<(String, Kind), Said>>>,
     asked: Arc<AtomicUsize>,
 }
 
@@ -213,4 +215,9 @@ async fn a_server_whose_answer_changes() {
     server.set("srv.test", server::Reply::Srv(3, 8123, "app.test"));
     let service = dns.resolve("srv.test").await.unwrap().endpoints[0].service.clone().unwrap();
     assert_eq!((service.port, service.weight, &*service.name), (Some(8123), 3, "app.test"));
+    server.set("silent.test", server::Reply::Silence);
+    let (timeout, attempts) = (Duration::from_millis(100), 1);
+    let settings = Settings { servers: vec![server.address], timeout, attempts, ..Settings::default() };
+    let outcome = Dns::new(settings).unwrap().resolve("silent.test").await;
+    assert!(matches!(outcome, Err(DnsError::Unanswered(_))), "{outcome:?}");
 }
