@@ -3,6 +3,7 @@
 //! Owns: which there are; [`crate::registry`] lists them. `rules` has what their field lists share. Must not know:
 //! each other.
 
+pub(crate) mod basic_auth;
 pub(crate) mod key_auth;
 pub(crate) mod rate_limiting;
 mod redis;

@@ -51,7 +51,8 @@ pub struct Phases {
 }
 
 /// Every plugin, sorted by name.
-pub const BUNDLED: &[Definition] = &[bundled::key_auth::DEFINITION, bundled::rate_limiting::DEFINITION];
+pub const BUNDLED: &[Definition] =
+    &[bundled::basic_auth::DEFINITION, bundled::key_auth::DEFINITION, bundled::rate_limiting::DEFINITION];
 
 /// The plugins of this build.
 #[derive(Clone, Copy, Debug)]

@@ -5,7 +5,11 @@ use serde_json::Value as Json;
 
 use super::*;
 
-const PUBLISHED: &[(&str, &str)] = &[("key-auth", include_str!("../../tests/data/KeyAuth.json"))];
+const PUBLISHED: &[(&str, &str)] = &[
+    ("basic-auth", include_str!("../../tests/data/BasicAuth.json")),
+    ("key-auth", include_str!("../../tests/data/KeyAuth.json")),
+    ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
+];
 
 /// Where we differ from the published lists on purpose: path, what of it, why.
 const DIFFERENT: &[(&str, &str, &str)] = &[];

@@ -1,0 +1,201 @@
+//! `basic-auth`: who sends a request is told by a name and a password (RFC 7617).
+//!
+//! Owns: reading the header, and what is answered without a right password. Must not know: which passwords are right;
+//! the directory does. A check that takes long runs beside the worker (`slow`). Texts and headers are Kong's.
+
+mod slow;
+
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use http::StatusCode;
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
+use postern_model::field::{Field, HTTP_AND_WS_PROTOCOLS, PluginSchema, Rule, Schema};
+use postern_model::{Record, Text};
+use serde::Deserialize;
+use uuid::Uuid;
+use zeroize::Zeroizing;
+
+use self::slow::SlowChecks;
+use super::redis;
+use crate::clock::Clock;
+use crate::directory::{Check, Consumer};
+use crate::identity;
+use crate::plugin::{Answer, Outcome, Plugin, Step};
+use crate::registry::{Context, Definition, Phases};
+use crate::view::Request;
+
+pub(crate) static SCHEMA: PluginSchema = PluginSchema {
+    name: "basic-auth",
+    priority: 1100,
+    version: "3.9.1",
+    protocols: HTTP_AND_WS_PROTOCOLS,
+    not_bound_to: &["consumer", "consumer_group"],
+    config: Schema { fields: FIELDS, checks: &[] },
+    doc: "Lets those through who know a password, and tells the upstream who they are.",
+};
+
+const FIELDS: &[Field] = &[
+    Field::string("anonymous")
+        .doc("The identifier or name of a consumer for requests without a right password."),
+    Field::boolean("hide_credentials")
+        .required()
+        .default_bool(false)
+        .doc("Whether the password is kept from the upstream."),
+    Field::string("realm")
+        .required()
+        .default_text("service")
+        .doc("What `WWW-Authenticate` calls this place."),
+    Field::record(
+        "brute_force_protection",
+        &[
+            Field::string("strategy")
+                .default_text("off")
+                .rules(&[Rule::OneOf(&["cluster", "memory", "off", "redis"])])
+                .unsupported("counting wrong passwords")
+                .doc("Where wrong passwords are counted."),
+            Field::record("redis", &REDIS).doc("The Redis, for `strategy: redis`."),
+        ],
+    )
+    .doc("Slows those down who try passwords."),
+];
+
+const REDIS: [Field; 10] = redis::fields(false);
+
+pub(crate) const DEFINITION: Definition = Definition {
+    schema: &SCHEMA,
+    phases: Phases { access: true, rewrite: false, response: false, body_filter: false, log: false },
+    make,
+};
+
+#[derive(Deserialize)]
+struct Config {
+    anonymous: Option<Text>,
+    hide_credentials: bool,
+    realm: String,
+}
+
+struct BasicAuth {
+    anonymous: Option<Text>,
+    hide_credentials: bool,
+    challenge: HeaderValue,
+    slow: Arc<SlowChecks>,
+    clock: Clock,
+}
+
+fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+    let Config { anonymous, hide_credentials, realm } = config.read()?;
+    let challenge = HeaderValue::try_from(format!("Basic realm=\"{realm}\""));
+    Ok(Box::new(BasicAuth {
+        anonymous,
+        hide_credentials,
+        challenge: challenge.map_err(|_| "realm: cannot stand in a header")?,
+        // One for the whole node: what it bounds is the node's.
+        slow: context.state.of(Uuid::nil(), SlowChecks::default),
+        clock: context.clock.clone(),
+    }))
+}
+
+/// A name and a password, as a request shows them.
+struct Shown {
+    name: String,
+    password: Zeroizing<Vec<u8>>,
+}
+
+/// Who it is, if the password is right.
+struct Claim {
+    consumer: Arc<Consumer>,
+    credential: Uuid,
+    identifier: Option<HeaderValue>,
+}
+
+impl Claim {
+    fn accept(self, request: &mut Request) {
+        identity::authenticated(request, self.consumer, self.credential, self.identifier);
+    }
+}
+
+impl Plugin for BasicAuth {
+    fn access<'a>(&'a self, request: &'a mut Request) -> Step<'a> {
+        // With `anonymous`, one of several authentication plugins is enough.
+        if self.anonymous.is_some() && request.credential.is_some() {
+            return Step::Continue;
+        }
+        let Some(Shown { name, password }) = self.shown(request) else { return self.refuse(request) };
+        let passwords = request.directory.passwords();
+        let found = passwords.find(&name);
+        let claim = found.map(|found| Claim {
+            consumer: Arc::clone(&found.consumer),
+            credential: found.id,
+            identifier: found.identifier.clone(),
+        });
+        match (passwords.check(found, &password), claim) {
+            (Check::Right, Some(claim)) => {
+                claim.accept(request);
+                Step::Continue
+            }
+            (Check::Slow(check), claim) => Step::Wait(Box::pin(async move {
+                let is_right = self.slow.run(check, password, &self.clock).await;
+                if let (true, Some(claim)) = (is_right, claim) {
+                    claim.accept(request);
+                    return Outcome::Continue;
+                }
+                match self.refuse(request) {
+                    Step::Answer(answer) => Outcome::Answer(answer),
+                    _ => Outcome::Continue,
+                }
+            })),
+            _ => self.refuse(request),
+        }
+    }
+}
+
+impl BasicAuth {
+    fn refuse<'a>(&self, request: &mut Request) -> Step<'a> {
+        match &self.anonymous {
+            Some(name) => identity::anonymous(request, name),
+            None => Answer::message(StatusCode::UNAUTHORIZED, "Unauthorized")
+                .with_header(WWW_AUTHENTICATE, self.challenge.clone())
+                .into(),
+        }
+    }
+
+    /// What `Proxy-Authorization` shows, if somebody has that name; otherwise what `Authorization` shows.
+    fn shown(&self, request: &mut Request) -> Option<Shown> {
+        let first = self.take(request, PROXY_AUTHORIZATION);
+        match first {
+            Some(first) if request.directory.passwords().find(&first.name).is_some() => Some(first),
+            _ => self.take(request, AUTHORIZATION),
+        }
+    }
+
+    fn take(&self, request: &mut Request, header: HeaderName) -> Option<Shown> {
+        let shown = request.headers.get(&header).and_then(read);
+        if self.hide_credentials {
+            request.headers.remove(header);
+        }
+        shown
+    }
+}
+
+/// `Basic`, in any case that Kong takes, and name and password in base64, with or without its padding.
+fn read(value: &HeaderValue) -> Option<Shown> {
+    const BASE64: GeneralPurpose = GeneralPurpose::new(
+        &STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    let text = value.to_str().ok()?.trim();
+    let (scheme, encoded) = text.split_at_checked(5)?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = Zeroizing::new(BASE64.decode(encoded.trim_start()).ok()?);
+    let colon = decoded.iter().position(|byte| *byte == b':').filter(|at| *at > 0)?;
+    let name = String::from_utf8_lossy(&decoded[..colon]).into_owned();
+    Some(Shown { name, password: Zeroizing::new(decoded[colon + 1..].to_vec()) })
+}
+
+#[cfg(test)]
+mod tests;
