@@ -6,10 +6,12 @@
 
 mod pem;
 mod replies;
+mod router;
 mod values;
 
 pub use pem::pem;
 pub use replies::{idp_reply, jwt_claims, vault_reply};
+pub use router::router;
 pub use values::{snapshot, subkey};
 
 use postern_model::Violation;
@@ -104,7 +106,7 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 10] = [
+        let targets: [Target; 11] = [
             ("reference", super::reference),
             ("template", super::template),
             ("deck_env", super::deck_env),
@@ -115,6 +117,7 @@ mod tests {
             ("pem", super::pem),
             ("subkey", super::subkey),
             ("snapshot", super::snapshot),
+            ("router", super::router),
         ];
         for (name, target) in targets {
             let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);

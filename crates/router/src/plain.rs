@@ -82,9 +82,8 @@ impl<'r> Plain<'r> {
             route.snis.iter().flatten().any(|wanted| facts.sni.is_some_and(|sni| name_is(wanted, sni)));
         let headers = route.headers.iter().flatten().all(|(name, values)| {
             facts.headers.iter().any(|(known, value)| {
-                let value = String::from_utf8_lossy(value.as_bytes()).to_lowercase();
                 known.as_str().eq_ignore_ascii_case(name)
-                    && values.iter().any(|wanted| self.header_is(wanted, &value))
+                    && values.iter().any(|wanted| self.header_is(wanted, value.as_bytes()))
             })
         });
         (none(&route.methods) || methods)
@@ -95,12 +94,13 @@ impl<'r> Plain<'r> {
             && headers
     }
 
-    fn header_is(&self, wanted: &str, value: &str) -> bool {
+    fn header_is(&self, wanted: &str, value: &[u8]) -> bool {
         match wanted.strip_prefix("~*") {
             Some(pattern) => {
-                self.regexes.get(&format!("(?i){pattern}")).is_some_and(|regex| regex.is_match(value))
+                let regex = self.regexes.get(&format!("(?i){pattern}"));
+                std::str::from_utf8(value).is_ok_and(|value| regex.is_some_and(|regex| regex.is_match(value)))
             }
-            None => wanted.to_lowercase() == value,
+            None => wanted.as_bytes().to_ascii_lowercase() == value.to_ascii_lowercase(),
         }
     }
 }
@@ -133,18 +133,18 @@ fn none<T>(list: &Option<Vec<T>>) -> bool {
 }
 
 fn host_is(wanted: &str, facts: &Facts<'_>) -> bool {
-    match wanted.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => {
-            name_is(name, facts.host) && port.parse() == Ok(facts.port)
-        }
+    match wanted.rsplit_once(':').map(|(name, port)| (name, port.parse::<u16>())) {
+        Some((name, Ok(port))) => name_is(name, facts.host) && port == facts.port,
         _ => name_is(wanted, facts.host),
     }
 }
 
 fn name_is(wanted: &str, name: &str) -> bool {
-    let dotless =
-        |name: &str| if name.len() > 1 { name.trim_end_matches('.').to_owned() } else { name.to_owned() };
-    let (wanted, name) = (wanted.to_lowercase(), dotless(name));
+    let dotless = |name: &str| match name.len() {
+        0 | 1 => name.to_owned(),
+        _ => name.strip_suffix('.').unwrap_or(name).to_owned(),
+    };
+    let (wanted, name) = (wanted.to_ascii_lowercase(), dotless(name));
     if let Some(end) = wanted.strip_prefix('*') {
         let end = dotless(end);
         return name.len() > end.len() && name.ends_with(&end);
