@@ -165,18 +165,19 @@ fn compile_paths(paths: &[Text]) -> Result<Vec<Paths>, String> {
 impl Rule {
     /// Whether the request is meant, provided that its host is.
     pub(crate) fn matches(&self, request: &Request<'_>) -> bool {
-        self.conditions.hold(request) && self.paths.take(request).is_some()
+        self.conditions.hold(request) && self.paths.contain(request)
     }
 
     /// What is told of a match.
     pub(crate) fn found(&self, request: &Request<'_>) -> Match {
-        let taken = self.paths.take(request);
-        let (path, captures) = match (&self.paths, taken) {
-            (Paths::Any, _) | (_, None) => (None, Captures::default()),
-            (Paths::Prefixes(_), Some(taken)) => (Some(taken.len), Captures::default()),
-            (Paths::Regexes(regexes), Some(taken)) => {
-                let len = undecoded_len(request.facts.path, request.decoded(), taken.len);
-                (Some(len), regexes[taken.which].captures(request.decoded()))
+        let (path, captures) = match &self.paths {
+            Paths::Any => (None, Captures::default()),
+            Paths::Prefixes(prefixes) => (prefixes.first().map(|prefix| prefix.len()), Captures::default()),
+            Paths::Regexes(regexes) => {
+                let path = request.decoded();
+                let taken = regexes.iter().find_map(|regex| regex.take(path));
+                let (len, captures) = taken.unzip();
+                (len.map(|len| undecoded_len(request.facts.path, path, len)), captures.unwrap_or_default())
             }
         };
         let needs_https = self.conditions.schemes.needs_https(request);
@@ -247,27 +248,17 @@ impl Conditions {
     }
 }
 
-/// Which of a rule's paths, and how much of the (for regular expressions: decoded) path it takes.
-struct Taken {
-    which: usize,
-    len: usize,
-}
-
 impl Paths {
-    fn take(&self, request: &Request<'_>) -> Option<Taken> {
+    fn contain(&self, request: &Request<'_>) -> bool {
         match self {
-            Self::Any => Some(Taken { which: 0, len: 0 }),
+            Self::Any => true,
             Self::Prefixes(prefixes) => {
-                let len = prefixes.first()?.len();
-                let start = request.facts.path.as_bytes().get(..len)?;
-                let which = prefixes.binary_search_by(|prefix| prefix.as_bytes().cmp(start)).ok()?;
-                Some(Taken { which, len })
+                let len = prefixes.first().map_or(0, |prefix| prefix.len());
+                request.facts.path.as_bytes().get(..len).is_some_and(|start| {
+                    prefixes.binary_search_by(|prefix| prefix.as_bytes().cmp(start)).is_ok()
+                })
             }
-            Self::Regexes(regexes) => {
-                let path = request.decoded();
-                let mut taken = regexes.iter().map(|regex| regex.len(path)).enumerate();
-                taken.find_map(|(which, len)| Some(Taken { which, len: len? }))
-            }
+            Self::Regexes(regexes) => regexes.iter().any(|regex| regex.is_match(request.decoded())),
         }
     }
 

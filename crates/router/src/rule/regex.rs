@@ -5,7 +5,7 @@
 
 use regex_automata::meta::{self, BuildError};
 use regex_automata::util::syntax;
-use regex_automata::{Anchored, Input};
+use regex_automata::{Anchored, Input, PatternID};
 use regex_syntax::hir::literal::Extractor;
 
 use crate::facts::Captures;
@@ -49,7 +49,10 @@ impl Regex {
             regex_syntax::Error::Translate(error) => format!("no regular expression: {}", error.kind()),
             _ => "no regular expression".to_owned(),
         })?;
-        let regex = meta::Builder::new().build_from_hir(&hir).map_err(|error| too_big(&error))?;
+        // Paths and header values are short. Lazily built automata would not pay, and would take memory for each route.
+        let config = meta::Config::new().hybrid(false);
+        let regex =
+            meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| too_big(&error))?;
         let beginnings = match anchored {
             Anchored::Yes => beginnings(&hir),
             _ => Vec::new(),
@@ -66,24 +69,19 @@ impl Regex {
         self.regex.is_match(self.input(text))
     }
 
-    /// Where the match ends.
-    pub(crate) fn len(&self, text: &str) -> Option<usize> {
-        self.regex.find(self.input(text)).map(|found| found.end())
-    }
-
-    /// What the groups take, if there are groups.
-    pub(crate) fn captures(&self, text: &str) -> Captures {
+    /// Where the match ends, and what the groups take, if there are groups.
+    pub(crate) fn take(&self, text: &str) -> Option<(usize, Captures)> {
         if self.regex.captures_len() < 2 {
-            return Captures::default();
+            return Some((self.regex.find(self.input(text))?.end(), Captures::default()));
         }
         let mut captures = self.regex.create_captures();
         self.regex.captures(self.input(text), &mut captures);
-        let names = captures.group_info().pattern_names(regex_automata::PatternID::ZERO);
-        let spans = captures.iter();
-        let groups = names.zip(spans).map(|(name, span)| {
+        let len = captures.get_match()?.end();
+        let names = captures.group_info().pattern_names(PatternID::ZERO);
+        let groups = names.zip(captures.iter()).map(|(name, span)| {
             (name.map(Into::into), span.and_then(|span| text.get(span.range())).map(Into::into))
         });
-        Captures::new(groups.collect())
+        Some((len, Captures::new(groups.collect())))
     }
 
     fn input<'t>(&self, text: &'t str) -> Input<'t> {
