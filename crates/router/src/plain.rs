@@ -100,7 +100,7 @@ impl<'r> Plain<'r> {
                 let regex = self.regexes.get(&format!("(?i){pattern}"));
                 std::str::from_utf8(value).is_ok_and(|value| regex.is_some_and(|regex| regex.is_match(value)))
             }
-            None => wanted.as_bytes().to_ascii_lowercase() == value.to_ascii_lowercase(),
+            None => wanted.as_bytes().eq_ignore_ascii_case(value),
         }
     }
 }
