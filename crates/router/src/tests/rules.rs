@@ -200,3 +200,13 @@ fn what_does_not_compile_is_named_and_not_quoted() {
         assert!(wrong[0].1.contains(expected) && !wrong[0].1.contains("s3"), "{}", wrong[0].1);
     }
 }
+
+#[test]
+fn a_route_with_very_many_hosts_and_paths_is_found_too() {
+    let hosts: Vec<_> = (0..100).map(|n| format!("h{n}.com")).collect();
+    let paths: Vec<_> = (0..100).map(|n| format!("/p{n:03}")).collect();
+    let routes = [json!({"paths": ["/p"]}), json!({"hosts": hosts, "paths": paths})];
+    assert_eq!(find(&routes, &asked("GET h7.com/p042/x", &[])).unwrap().route, 1);
+    assert_eq!(find(&routes, &asked("GET h7.com/p100", &[])).unwrap().route, 0);
+    assert_eq!(find(&routes, &asked("GET other.com/p042", &[])).unwrap().route, 0);
+}
