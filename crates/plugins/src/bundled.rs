@@ -7,4 +7,5 @@ pub(crate) mod basic_auth;
 pub(crate) mod key_auth;
 pub(crate) mod rate_limiting;
 mod redis;
+pub(crate) mod request_transformer;
 mod rules;

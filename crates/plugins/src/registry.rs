@@ -51,8 +51,12 @@ pub struct Phases {
 }
 
 /// Every plugin, sorted by name.
-pub const BUNDLED: &[Definition] =
-    &[bundled::basic_auth::DEFINITION, bundled::key_auth::DEFINITION, bundled::rate_limiting::DEFINITION];
+pub const BUNDLED: &[Definition] = &[
+    bundled::basic_auth::DEFINITION,
+    bundled::key_auth::DEFINITION,
+    bundled::rate_limiting::DEFINITION,
+    bundled::request_transformer::DEFINITION,
+];
 
 /// The plugins of this build.
 #[derive(Clone, Copy, Debug)]

@@ -9,6 +9,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("basic-auth", include_str!("../../tests/data/BasicAuth.json")),
     ("key-auth", include_str!("../../tests/data/KeyAuth.json")),
     ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
+    ("request-transformer", include_str!("../../tests/data/RequestTransformer.json")),
 ];
 
 /// Where we differ from the published lists on purpose: path, what of it, why.

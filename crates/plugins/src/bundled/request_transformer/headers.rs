@@ -1,0 +1,45 @@
+//! Changing headers.
+//!
+//! Owns: what each change means for headers. `Host` is only replaced, as in Kong. Must not know: the configuration.
+
+use http::HeaderMap;
+use http::header::{HOST, HeaderName, HeaderValue};
+
+use super::named::Change;
+use super::template::{Facts, Template};
+
+/// Does the changes in their order.
+pub(super) fn apply(changes: &[Change], headers: &mut HeaderMap, facts: &Facts) {
+    for change in changes {
+        let Ok(name) = HeaderName::try_from(change.name()) else { continue };
+        // What came out as something that cannot stand in a header is left out.
+        let value = |template: &Template| HeaderValue::try_from(template.render(facts)).ok();
+        match change {
+            Change::Remove(_) if name != HOST => drop(headers.remove(name)),
+            Change::Rename(_, new) if name != HOST => rename(headers, &name, &new.render(facts)),
+            Change::Replace(_, template) if name == HOST || headers.contains_key(&name) => {
+                value(template).map(|value| headers.insert(name, value));
+            }
+            Change::Add(_, template) if name != HOST && !headers.contains_key(&name) => {
+                value(template).map(|value| headers.insert(name, value));
+            }
+            Change::Append(_, template) if name != HOST => {
+                value(template).map(|value| headers.append(name, value));
+            }
+            _ => {}
+        }
+    }
+}
+
+fn rename(headers: &mut HeaderMap, old: &HeaderName, new: &str) {
+    let Ok(new) = HeaderName::try_from(new) else { return };
+    if *old == new || !headers.contains_key(old) {
+        return;
+    }
+    let values: Vec<HeaderValue> = headers.get_all(old).iter().cloned().collect();
+    headers.remove(old);
+    headers.remove(&new);
+    for value in values {
+        headers.append(new.clone(), value);
+    }
+}
