@@ -154,7 +154,8 @@ async fn what_a_check_sends() {
     upstream.host_header = Some("orders.example".into());
     upstream.healthchecks.active.http_path = "/up?deep=1".into();
     let values = vec![Text::from("a"), Text::from("b")];
-    upstream.healthchecks.active.headers = Some([("X-Check".to_owned(), values)].into());
+    upstream.healthchecks.active.headers =
+        Some([("X-Check".to_owned(), values), ("Host".to_owned(), vec!["own.example".into()])].into());
     let server = Server::start(Some(OK)).await;
     let _balancer = one(&upstream, server.address);
     until("a check", || !server.requests.lock().unwrap().is_empty()).await;
@@ -163,7 +164,7 @@ async fn what_a_check_sends() {
     assert_eq!(first, "GET /up?deep=1 HTTP/1.1");
     let mut headers: Vec<_> = rest.trim_end().split("\r\n").collect();
     headers.sort();
-    assert_eq!(headers, ["connection: close", "host: orders.example", "x-check: a", "x-check: b"]);
+    assert_eq!(headers, ["connection: close", "host: own.example", "x-check: a", "x-check: b"]);
 }
 
 #[tokio::test]

@@ -216,6 +216,12 @@ proptest! {
 }
 
 #[test]
+fn the_lightest_keeps_a_turn_in_a_period_that_is_cut() {
+    let period = round_robin::period(&entries(&[65_535, 65_534, 1]), |_| true);
+    assert_eq!(period.iter().filter(|index| **index == 2).count(), 1);
+}
+
+#[test]
 fn a_ring_is_bounded() {
     let weights = vec![1; 200];
     let ring = consistent_hashing::Ring::new(&entries(&weights), 65_536);
