@@ -84,7 +84,7 @@ fn plugin(greeting: Option<&str>) -> Box<dyn Plugin> {
     let greeting = greeting.map_or(Value::Null, |text| Value::Text(text.into()));
     let config = Record::new(vec![("bell", Value::Text("x-ring".into())), ("greeting", greeting)]);
     let context = Context { id: Uuid::nil(), state: &Arc::default(), clock: &Clock::system() };
-    (DEFINITION.make)(&config, &context).unwrap()
+    (DEFINITION.make)(&config, &context).expect("a configuration that satisfies the field list")
 }
 
 #[test]
