@@ -140,6 +140,12 @@ pub(crate) enum Config {
         #[arg(long)]
         json: bool,
     },
+    /// Print the JSON Schema of kong.yaml, for editors
+    #[command(after_help = "Example:\n  \
+        postern config schema > kong.schema.json\n\n\
+        and as the first line of kong.yaml:\n  \
+        # yaml-language-server: $schema=./kong.schema.json")]
+    Schema,
 }
 
 /// Options of `dev`.

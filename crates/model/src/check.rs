@@ -15,6 +15,8 @@ mod resolve;
 mod typed;
 mod unique;
 
+pub(crate) use nesting::{NOT_YET, nested};
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::hash::Hash;

@@ -12,6 +12,8 @@ mod shorthand;
 mod value;
 pub(crate) mod verify;
 
+pub(crate) use shorthand::older_names;
+
 use postern_secrets::nearest::did_you_mean;
 
 use crate::document::{CONCEALED, Key, Node, Value as NodeValue};

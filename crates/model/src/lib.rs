@@ -12,6 +12,8 @@
 //! 3. [`snapshot`] is what comes out: typed entities that refer to each other by identifiers.
 //! 4. [`violation`] is what all of them say when something is wrong. They say all of it, not only the first.
 //!
+//! And [`schema`] shows the field lists to others: to clients of `/schemas`, and to editors.
+//!
 //! Two rules hold throughout. A position points at the file *as written*, also where `${{ }}` has moved lines.
 //! And a text that came out of the environment is never quoted in a message.
 //!
@@ -34,6 +36,7 @@ pub mod document;
 pub mod entity;
 pub mod field;
 mod path;
+pub mod schema;
 pub mod snapshot;
 pub mod value;
 pub mod violation;

@@ -170,6 +170,12 @@ impl Record {
         Self { fields, schema: self.schema }
     }
 
+    /// As JSON, every field with its value or null, references as they are written. Credentials are in it too: it is
+    /// for whoever may see them.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.fields().map(|(name, value)| (name.to_owned(), value.to_json())).collect()
+    }
+
     /// As a type of Rust's, by serde: a struct with a field of the same name for each that is of interest.
     ///
     /// # Errors
@@ -200,6 +206,26 @@ impl Value {
             Self::Map(entries) => entries.iter().any(|(_, value)| value.is_pending()),
             Self::Record(record) => record.fields.iter().any(|(_, value)| value.is_pending()),
             _ => false,
+        }
+    }
+
+    /// As JSON, as [`Record::to_json`]. Whole numbers are written without a point.
+    pub fn to_json(&self) -> serde_json::Value {
+        use serde_json::{Number, Value as Json};
+        match self {
+            Self::Null => Json::Null,
+            Self::Boolean(truth) => (*truth).into(),
+            Self::Integer(number) => (*number).into(),
+            #[expect(clippy::cast_possible_truncation, reason = "whole, and small enough to be exact")]
+            Self::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => (*number as i64).into(),
+            Self::Number(number) => Number::from_f64(*number).map_or(Json::Null, Into::into),
+            Self::Text(text) => text.as_str().into(),
+            Self::Pending(template) => template.to_string().into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Map(entries) => {
+                entries.iter().map(|(key, value)| (key.to_string(), value.to_json())).collect()
+            }
+            Self::Record(record) => record.to_json(),
         }
     }
 

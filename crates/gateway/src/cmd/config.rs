@@ -1,4 +1,5 @@
-//! `postern config check`: every violation, with path and line. The same code that a start runs.
+//! `postern config check`: every violation, with path and line. The same code that a start runs. And
+//! `postern config schema`: what editors need to know.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -6,6 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use postern_model::{Severity, Violation};
+use postern_plugins::registry::Registry;
 use serde_json::json;
 
 use super::vault::println;
@@ -50,6 +52,13 @@ pub(super) async fn check(options: &Options, file: Option<PathBuf>, json: bool) 
         print(&findings)?
     }
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Prints what editors need to know of kong.yaml, with the plugins of this build.
+pub(super) fn schema() -> Result<ExitCode> {
+    let schema = postern_model::schema::json_schema(&Registry::bundled());
+    println(&serde_json::to_string_pretty(&schema)?)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn count(findings: &[Finding], severity: Severity) -> usize {

@@ -23,7 +23,7 @@ pub(super) struct Found {
 }
 
 /// Lists that are known by their names, inside which entities.
-const NOT_YET: &[(&str, &[&str])] = &[
+pub(crate) const NOT_YET: &[(&str, &[&str])] = &[
     (
         "consumers",
         &[
@@ -66,6 +66,12 @@ pub(super) fn names_inside(definition: &Definition) -> Vec<&'static str> {
         NOT_YET.iter().filter(|(list, _)| *list == definition.collection).flat_map(|(_, names)| *names),
     );
     names
+}
+
+/// The lists that may stand in an entity, each with what is in it, or none where that is a reference.
+pub(crate) fn nested(definition: &Definition) -> Vec<(&'static str, Option<&'static Definition>)> {
+    let child = |child: Child| (child.name, child.is.is_none().then_some(child.definition));
+    children(definition).into_iter().map(child).collect()
 }
 
 /// What may be nested in an entity.

@@ -15,10 +15,9 @@ pub(super) struct Twice {
 
 /// The same mapping with newer names only; `None` where it has no older ones.
 pub(super) fn moved(node: &Node, fields: &'static [Field]) -> Result<Option<Node>, Twice> {
-    let mut names = Vec::new();
-    collect(fields, &mut Vec::new(), &mut names);
+    let names = older_names(fields);
     let entries = node.as_map().unwrap_or_default();
-    let older = |entry: &&Entry| names.iter().any(|(name, _)| *name == &*entry.key.text);
+    let older = |entry: &&Entry| names.iter().any(|(name, ..)| *name == &*entry.key.text);
     let found: Vec<&Entry> = entries.iter().take(super::MAX_FIELDS).filter(older).collect();
     if found.is_empty() {
         return Ok(None);
@@ -26,7 +25,9 @@ pub(super) fn moved(node: &Node, fields: &'static [Field]) -> Result<Option<Node
     let without: Vec<&str> = found.iter().map(|entry| &*entry.key.text).collect();
     let mut moved = edited(node, &without, Vec::new());
     for entry in found {
-        let Some((name, way)) = names.iter().find(|(name, _)| *name == &*entry.key.text) else { continue };
+        let Some((name, way, _)) = names.iter().find(|(name, ..)| *name == &*entry.key.text) else {
+            continue;
+        };
         if way.iter().try_fold(&moved, |node, step| node.get(step)).is_some() && !entry.value.is_null() {
             let message = format!("both {name} and {} are given; they mean the same", way.join("."));
             return Err(Twice { position: entry.key.position, message });
@@ -36,15 +37,20 @@ pub(super) fn moved(node: &Node, fields: &'static [Field]) -> Result<Option<Node
     Ok(Some(moved))
 }
 
-/// Every older name with the way to the field that it means.
-fn collect(
-    fields: &'static [Field],
-    way: &mut Vec<&'static str>,
-    names: &mut Vec<(&'static str, Vec<&'static str>)>,
-) {
+/// An older name, the way to the field that it means, and that field.
+pub(crate) type Older = (&'static str, Vec<&'static str>, &'static Field);
+
+/// Every older name.
+pub(crate) fn older_names(fields: &'static [Field]) -> Vec<Older> {
+    let mut names = Vec::new();
+    collect(fields, &mut Vec::new(), &mut names);
+    names
+}
+
+fn collect(fields: &'static [Field], way: &mut Vec<&'static str>, names: &mut Vec<Older>) {
     for field in fields {
         way.push(field.name);
-        names.extend(field.shorthands.iter().map(|name| (*name, way.clone())));
+        names.extend(field.shorthands.iter().map(|name| (*name, way.clone(), field)));
         if let Type::Record(fields) = field.ty {
             collect(fields, way, names);
         }

@@ -27,6 +27,8 @@ pub(crate) struct Definition {
     pub(crate) identity: &'static [&'static str],
     /// Its key in `_info.defaults`.
     pub(crate) defaults: Option<&'static str>,
+    /// Fields that stand for others.
+    pub(crate) shorthands: &'static [Field],
     /// Rewrites what was written before it is read: shorthands, older formats.
     pub(crate) rewrite: Option<Rewrite>,
     /// Puts the last hand to a record: what follows from other fields.
@@ -44,6 +46,7 @@ pub(super) const PLAIN: Definition = Definition {
     cache_key: &[],
     identity: &[],
     defaults: None,
+    shorthands: &[],
     rewrite: None,
     settle: None,
 };

@@ -83,6 +83,7 @@ pub(crate) static SERVICES: Definition = Definition {
     endpoint_key: Some("name"),
     identity: &["protocol", "host", "port", "path"],
     defaults: Some("service"),
+    shorthands: &[Field::string("url").doc("Short for protocol, host, port and path.")],
     rewrite: Some(rewrite),
     ..PLAIN
 };
