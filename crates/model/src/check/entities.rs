@@ -9,11 +9,14 @@ use super::nesting::{self, Found};
 use super::plugin;
 use crate::decode::merge::{edited, merge};
 use crate::decode::{Plan, decode};
-use crate::document::{Document, MAX_NODES, Node};
+use crate::document::{Document, Node};
 use crate::entity::Definition;
 use crate::field::{PluginSchema, Plugins};
 use crate::value::{Record, Text, Value};
 use crate::violation::{Report, Violation};
+
+/// How many values may come out of what entities share: a small file could otherwise stand for a huge one.
+const MAX_SHARED: u64 = 1_000_000;
 
 /// An entity that was read.
 #[derive(Clone, Debug)]
@@ -35,7 +38,7 @@ pub(super) fn read(
 ) -> Vec<Item> {
     let defaults = Defaults::of(document, report);
     let mut reader =
-        Reader { document, plugins, defaults, budget: MAX_NODES, inside: HashMap::new(), report };
+        Reader { document, plugins, defaults, budget: MAX_SHARED, inside: HashMap::new(), report };
     found.into_iter().map(|found| reader.item(found)).collect()
 }
 
@@ -102,7 +105,7 @@ struct Reader<'a, 'r> {
     document: &'a Document,
     plugins: &'a dyn Plugins,
     defaults: Defaults<'a>,
-    /// How many values may still come from shared places: a small file could otherwise stand for a huge one.
+    /// How many of [`MAX_SHARED`] are left.
     budget: u64,
     /// The names of nested lists, by collection.
     inside: HashMap<&'static str, Vec<&'static str>>,
@@ -181,7 +184,7 @@ impl Reader<'_, '_> {
         let cost = base.size().saturating_add(over.size());
         if cost > self.budget {
             if self.budget > 0 {
-                let message = format!("more than {MAX_NODES} values, with shared ones written out");
+                let message = format!("more than {MAX_SHARED} values, with shared ones written out");
                 self.report.push(Violation::error(path, Some(over.position()), message));
             }
             self.budget = 0;

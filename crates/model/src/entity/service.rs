@@ -174,7 +174,9 @@ fn rewrite(node: &Node, _: Option<FormatVersion>, path: &str, report: &mut Repor
     let mut wrong = |at: &Node, message: String| {
         let hint = "say it with protocol, host, port and path";
         report.push(Violation::error(format!("{path}.url"), Some(at.position()), message).with_hint(hint));
-        Some(edited(node, &["url"], Vec::new()))
+        // The host is not missed as well.
+        let host = Entry { key: Key::made("host", at.position()), value: at.text_at("unknown".to_owned()) };
+        Some(edited(node, &["url"], if node.get("host").is_none() { vec![host] } else { Vec::new() }))
     };
     if let Some(name) = ["protocol", "host", "port", "path"].into_iter().find(|name| node.get(name).is_some())
     {
