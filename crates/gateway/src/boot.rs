@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use postern_model::document::refuse_size;
-use postern_model::{Checked, Violation};
+use postern_model::{Checked, VaultEntity, Violation};
 use postern_plugins::registry::Registry;
 use postern_secrets::backend::env::Env;
 use postern_secrets::client::Trust;
@@ -20,6 +20,7 @@ use postern_secrets::{FieldError, Kind, Secret, Template, UnknownKind, io_reason
 use crate::cli::Options;
 use crate::report::{Failure, Refused};
 use crate::settings::Settings;
+use crate::settings::node::{Node, Texts, node};
 
 /// What a command works with.
 #[derive(Debug)]
@@ -37,6 +38,72 @@ pub(crate) struct Loaded {
     pub(crate) name: String,
     /// What it says.
     pub(crate) checked: Checked,
+    /// SHA-256 of its text.
+    pub(crate) hash: String,
+}
+
+/// What a running node works with.
+pub(crate) struct Running {
+    /// Everything that was set.
+    pub(crate) settings: Settings,
+    /// What the data plane is told.
+    pub(crate) node: Node,
+    /// Whom vaults and upstreams are checked against.
+    pub(crate) trust: Trust,
+    /// The configuration to begin with.
+    pub(crate) document: Loaded,
+}
+
+/// The same for a node that is to run. A reference in a setting that does not resolve stops it.
+pub(crate) async fn run(options: &Options) -> Result<Running> {
+    let settings = Settings::load(options)?;
+    for notice in settings.notices() {
+        tracing::warn!("{notice}");
+    }
+    let local = default_vaults(&settings, Trust::none())?;
+    let trust = trust(&settings, &local).await?;
+    let remote = default_vaults(&settings, trust.clone())?;
+    let mut texts = Texts::new();
+    for (key, text) in settings.of_node() {
+        // Read above and below, each in its own way.
+        if !matches!(key, "lua_ssl_trusted_certificate" | "declarative_config_string" | "vaults") {
+            texts.insert(key.to_owned(), dereferenced(text.expose(), key, &remote).await?);
+        }
+    }
+    let prefix = settings.prefix();
+    texts.insert("prefix".to_owned(), Secret::from(prefix.to_string_lossy().as_ref()));
+    if let Some(directory) = settings.credentials_directory() {
+        texts.insert("credentials_directory".to_owned(), Secret::from(directory));
+    }
+    let node = node(&texts)?;
+    let document = document(&settings, &local, None).await?.ok_or_else(|| {
+        Failure::new(
+            "there is no configuration to serve",
+            "set declarative_config to a kong.yaml, as in POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start",
+        )
+    })?;
+    for warning in &document.checked.warnings {
+        tracing::warn!("{}", warning.in_file(&document.name));
+    }
+    Ok(Running { settings, node, trust, document })
+}
+
+/// The vaults that a node knows: those of the settings, and a configuration's own.
+pub(crate) fn vaults(
+    settings: &Settings,
+    trust: Trust,
+    name: &str,
+    vaults: &[VaultEntity],
+) -> Result<Resolver> {
+    let resolver = default_vaults(settings, trust)?;
+    Ok(vaults.iter().fold(resolver, |resolver, vault| with_vault(resolver, name, vault)))
+}
+
+fn with_vault(resolver: Resolver, name: &str, vault: &VaultEntity) -> Resolver {
+    let place = |position| format!("{name}:{position}");
+    let fields = vault.field_positions.iter().map(|(field, position)| (field.clone(), place(*position)));
+    let origin = Origin { place: place(vault.position), fields: fields.collect() };
+    resolver.with_vault(&vault.prefix, Ok(vault.settings.clone()), origin)
 }
 
 /// All of it. `file` replaces the setting `declarative_config`.
@@ -49,16 +116,12 @@ pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Boote
     let trust = trust(&settings, &local).await?;
     let document = document(&settings, &local, file).await?;
     let mut resolver = default_vaults(&settings, trust)?;
-    if let Some(Loaded { name, checked }) = &document {
+    if let Some(Loaded { name, checked, .. }) = &document {
         for warning in &checked.warnings {
             tracing::warn!("{}", warning.in_file(name));
         }
         for vault in checked.vaults() {
-            let place = |position| format!("{name}:{position}");
-            let fields =
-                vault.field_positions.iter().map(|(field, position)| (field.clone(), place(*position)));
-            let origin = Origin { place: place(vault.position), fields: fields.collect() };
-            resolver = resolver.with_vault(&vault.prefix, Ok(vault.settings.clone()), origin);
+            resolver = with_vault(resolver, name, vault);
         }
     }
     Ok(Booted { resolver, document })
@@ -190,7 +253,7 @@ fn check(settings: &Settings, name: String, bytes: &[u8]) -> Result<Loaded> {
     let checked = postern_model::read(bytes, &env)
         .and_then(|document| postern_model::check(document, &Registry::bundled()));
     match checked {
-        Ok(checked) => Ok(Loaded { name, checked }),
+        Ok(checked) => Ok(Loaded { name, checked, hash: postern_config::apply::hash(bytes) }),
         Err(violations) => Err(Refused { file: name, violations }.into()),
     }
 }

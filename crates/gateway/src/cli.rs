@@ -56,6 +56,34 @@ pub(crate) struct Options {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Start the gateway, in the foreground
+    #[command(after_help = "Examples:\n  \
+        postern start -c kong.conf\n  \
+        POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start\n\n\
+        SIGHUP reads the configuration again (it is also watched); SIGTERM, SIGINT and SIGQUIT end it when requests\n\
+        under way are done")]
+    Start,
+    /// Check everything that `start` would, and start nothing
+    Check {
+        /// kong.conf (default: as for -c)
+        conf: Option<PathBuf>,
+    },
+    /// Have the running node read its configuration again; fails if it refuses it
+    Reload,
+    /// End the running node when its requests are done
+    Quit {
+        /// Seconds to wait for its end
+        #[arg(short, long, default_value_t = 30)]
+        timeout: u64,
+    },
+    /// Whether the node runs and serves its configuration
+    Health,
+    /// Print the version
+    Version {
+        /// With those of what it is built on
+        #[arg(short, long)]
+        all: bool,
+    },
     /// Resolve references, and see why they do not resolve
     #[command(subcommand, arg_required_else_help = true)]
     Vault(Vault),

@@ -6,6 +6,8 @@ mod demo;
 #[cfg(feature = "dev")]
 mod dev;
 mod explain;
+mod node;
+mod start;
 mod vault;
 
 use std::process::ExitCode;
@@ -19,6 +21,12 @@ use crate::cli::{self, Cli, Command, Config, Vault};
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
     let options = cli.options;
     match cli.command {
+        Command::Start => start::start(&options).await,
+        Command::Check { conf } => node::check(&options, conf).await,
+        Command::Reload => node::reload(&options).await,
+        Command::Quit { timeout } => node::quit(&options, timeout).await,
+        Command::Health => node::health(&options).await,
+        Command::Version { all } => node::version(all),
         Command::Vault(Vault::Get { reference, document }) => {
             vault::get(&options, reference, &document).await
         }

@@ -7,8 +7,11 @@
 mod boot;
 mod cli;
 mod cmd;
+mod node_files;
 mod report;
+mod serve;
 mod settings;
+mod status;
 
 use std::process::ExitCode;
 
@@ -16,7 +19,10 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse_from(cli::arguments());
-    report::start_logging(cli.verbosity());
+    match &cli.command {
+        cli::Command::Start => report::start_node_logging(cli.verbosity(), settings::log_level()),
+        _ => report::start_logging(cli.verbosity()),
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let outcome = match runtime {
         Ok(runtime) => runtime.block_on(cmd::run(cli)),

@@ -72,6 +72,27 @@ pub(crate) fn start_logging(verbosity: u8) {
     tracing_subscriber::registry().with(lines.with_filter(targets)).init();
 }
 
+/// A node tells what it does: text for a terminal, a JSON object a line for whatever else reads it.
+pub(crate) fn start_node_logging(verbosity: u8, level: Option<LevelFilter>) {
+    let ours = match verbosity {
+        0 => level.unwrap_or(LevelFilter::INFO),
+        1 => LevelFilter::INFO,
+        2 => LevelFilter::DEBUG,
+        _ => LevelFilter::TRACE,
+    };
+    let others = if verbosity > 2 { LevelFilter::TRACE } else { LevelFilter::ERROR };
+    let targets = Targets::new().with_default(others).with_target("postern", ours);
+    let is_terminal = std::io::stderr().is_terminal();
+    let registry = tracing_subscriber::registry();
+    if is_terminal {
+        let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(verbosity > 1);
+        registry.with(lines.with_filter(targets)).init();
+    } else {
+        let lines = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+        registry.with(lines.with_filter(targets)).init();
+    }
+}
+
 /// Says on stderr why a command failed, and what to do.
 pub(crate) fn failure(error: &anyhow::Error) {
     let mut out = anstream::stderr().lock();

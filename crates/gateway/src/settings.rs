@@ -5,6 +5,7 @@
 //! references; data goes on to [`crate::boot`].
 
 mod conf;
+pub(crate) mod node;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use postern_secrets::field::Field;
 use postern_secrets::nearest::nearest;
 use postern_secrets::{FieldError, Kind, Secret, Settings as VaultSettings, io_reason};
+
+use tracing_subscriber::filter::LevelFilter;
 
 use crate::cli::Options;
 use crate::report::Failure;
@@ -64,6 +67,35 @@ impl Settings {
     /// The text of a setting; an empty one counts as not given.
     pub(crate) fn text(&self, key: &str) -> Option<&Secret> {
         self.values.get(key).map(|setting| &setting.text).filter(|text| !text.expose().is_empty())
+    }
+
+    /// The settings of a node that were given, as they were written, with the names of their places.
+    pub(crate) fn of_node(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.values
+            .iter()
+            .filter(|(key, _)| node::is_used(key))
+            .map(|(key, setting)| (key.as_str(), &setting.text))
+    }
+
+    /// The prefix: as it was given, or where services keep their state.
+    pub(crate) fn prefix(&self) -> PathBuf {
+        if let Some(prefix) = self.text("prefix") {
+            return PathBuf::from(prefix.expose());
+        }
+        let system = PathBuf::from("/var/lib/postern");
+        if std::fs::create_dir_all(&system).is_ok() && is_writable(&system) {
+            return system;
+        }
+        let variable =
+            |name: &str| self.environment.iter().find(|(known, _)| known == name).map(|(_, value)| value);
+        let home = || PathBuf::from(variable("HOME").map_or(".", String::as_str)).join(".local/state");
+        variable("XDG_STATE_HOME").map_or_else(home, PathBuf::from).join("postern")
+    }
+
+    /// Where the service manager puts credentials.
+    pub(crate) fn credentials_directory(&self) -> Option<&str> {
+        let found = self.environment.iter().find(|(name, _)| name == "CREDENTIALS_DIRECTORY");
+        found.map(|(_, directory)| directory.as_str())
     }
 
     /// The process environment, for vaults of kind `env` and for decK's templates.
@@ -144,6 +176,29 @@ impl Settings {
     }
 }
 
+/// The setting `log_level` of the environment, which is needed before anything is read; a file's comes too late.
+pub(crate) fn log_level() -> Option<LevelFilter> {
+    let environment = environment();
+    let level =
+        environment.iter().rfind(|(name, _)| matches!(name.as_str(), "KONG_LOG_LEVEL" | "POSTERN_LOG_LEVEL"));
+    match level?.1.as_str() {
+        "debug" => Some(LevelFilter::DEBUG),
+        "info" | "notice" => Some(LevelFilter::INFO),
+        "warn" => Some(LevelFilter::WARN),
+        "error" | "crit" | "alert" | "emerg" => Some(LevelFilter::ERROR),
+        _ => None,
+    }
+}
+
+/// Where systemd wants to be told of the service's state.
+pub(crate) fn notify_socket() -> Option<String> {
+    environment().into_iter().find(|(name, _)| name == "NOTIFY_SOCKET").map(|(_, socket)| socket)
+}
+
+fn is_writable(directory: &Path) -> bool {
+    rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()
+}
+
 /// Variables that are not UTF-8 are left out: neither a setting nor a secret is anything else.
 fn environment() -> Vec<(String, String)> {
     #[expect(clippy::disallowed_methods, reason = "this is the one reader of the process environment")]
@@ -176,16 +231,10 @@ fn is_known(key: &str) -> bool {
 }
 
 fn is_used(key: &str) -> bool {
-    matches!(
-        key,
-        "declarative_config"
-            | "declarative_config_string"
-            | "lua_ssl_trusted_certificate"
-            | "prefix"
-            | "vaults"
-    ) || Kind::ALL
-        .into_iter()
-        .any(|kind| key.strip_prefix(&vault_prefix(kind)).is_some_and(|f| kind.field(f).is_some()))
+    node::is_used(key)
+        || Kind::ALL
+            .into_iter()
+            .any(|kind| key.strip_prefix(&vault_prefix(kind)).is_some_and(|f| kind.field(f).is_some()))
 }
 
 fn used_vault_settings() -> Vec<String> {

@@ -20,7 +20,7 @@ use postern_secrets::slot::Derived;
 use crate::balance::{Balancer, PeerHealth};
 use crate::tls::Certificates;
 
-pub use compile::{Compiler, Problem};
+pub use compile::{Compiler, Parts, Problem};
 pub(crate) use service::{Service, authority};
 
 /// What requests read.

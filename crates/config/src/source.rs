@@ -1,0 +1,3 @@
+//! Where a configuration is kept.
+
+pub mod file;

@@ -1,0 +1,86 @@
+//! Commands about a running node: `check`, `reload`, `quit`, `health`, `version`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::vault::println;
+use crate::boot;
+use crate::cli::Options;
+use crate::node_files::NodeFiles;
+use crate::report::Failure;
+use crate::settings::Settings;
+use crate::settings::node;
+
+/// Everything that `start` does before it listens, but for the configuration's own references.
+pub(super) async fn check(options: &Options, conf: Option<PathBuf>) -> Result<ExitCode> {
+    let options = Options { conf: conf.or_else(|| options.conf.clone()), ..options.clone() };
+    let running = boot::run(&options).await?;
+    println(&format!("configuration at {} is valid", running.document.name))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Has the node read its configuration again.
+pub(super) async fn reload(options: &Options) -> Result<ExitCode> {
+    let (files, pid) = NodeFiles::running(&Settings::load(options)?.prefix())?;
+    files.reload(pid, Duration::from_secs(60)).await?;
+    println("reloaded")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends the node.
+pub(super) async fn quit(options: &Options, seconds: u64) -> Result<ExitCode> {
+    let (files, pid) = NodeFiles::running(&Settings::load(options)?.prefix())?;
+    files.quit(pid, Duration::from_secs(seconds)).await?;
+    println("ended")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Asks the node's status listener; without one, whether its process is there.
+pub(super) async fn health(options: &Options) -> Result<ExitCode> {
+    let settings = Settings::load(options)?;
+    let (_, pid) = NodeFiles::running(&settings.prefix())?;
+    let listeners = node::status_listeners(&settings)?;
+    let Some(address) = listeners.first().map(|listener| listener.address) else {
+        println(&format!("process {} is running; there is no status listener to ask", pid.as_raw_nonzero()))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let ready = timeout(Duration::from_secs(5), async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream
+            .write_all(b"GET /status/ready HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            .await?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head).await?;
+        Ok::<_, std::io::Error>(head.starts_with(b"HTTP/1.1 200"))
+    });
+    match ready.await {
+        Ok(Ok(true)) => {
+            println(&format!("the node is ready (process {})", pid.as_raw_nonzero()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Ok(false)) => {
+            Err(Failure::new("the node is not ready", format!("http://{address}/status says why")).into())
+        }
+        _ => {
+            Err(Failure::new(format!("the node does not answer on {address}"), "status_listen says where")
+                .into())
+        }
+    }
+}
+
+/// The version, and with `all` those of what matters for security.
+pub(super) fn version(all: bool) -> Result<ExitCode> {
+    println(env!("CARGO_PKG_VERSION"))?;
+    if all {
+        println(
+            "speaks Kong's configuration format 3.0 and, of plugins, what `postern config schema` lists",
+        )?;
+    }
+    Ok(ExitCode::SUCCESS)
+}

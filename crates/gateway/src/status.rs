@@ -1,0 +1,144 @@
+//! The status listener: `/status`, `/status/ready`, `/metrics`.
+//!
+//! Owns: these pages. Must not know: requests of users. It never shows a value of a secret, only how references stand.
+
+mod metrics;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use postern_config::apply::Apply;
+use postern_proxy::options::Listener;
+use postern_secrets::rotate::ReferenceState;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use crate::report::Failure;
+use crate::serve::Serve;
+
+/// The listener, until it is dropped.
+pub(crate) struct Status {
+    addresses: Vec<SocketAddr>,
+    ending: Arc<AtomicBool>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+#[derive(Clone)]
+struct Context {
+    apply: Arc<Apply<Serve>>,
+    ending: Arc<AtomicBool>,
+}
+
+/// Starts to listen.
+pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> Result<Status> {
+    let ending = Arc::new(AtomicBool::new(false));
+    let context = Context { apply, ending: Arc::clone(&ending) };
+    let pages = Router::new()
+        .route("/status", get(status))
+        .route("/status/ready", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(context);
+    let mut status = Status { addresses: Vec::new(), ending, tasks: Vec::new() };
+    for listener in listeners {
+        if listener.tls {
+            return Err(
+                Failure::new("status_listen: TLS is not supported yet", "leave out the word ssl").into()
+            );
+        }
+        let failed = |error: std::io::Error| {
+            let reason = postern_secrets::io_reason(&error);
+            Failure::new(
+                format!("cannot listen on {}: {reason}", listener.address),
+                "status_listen says where",
+            )
+        };
+        let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
+        status.addresses.push(socket.local_addr().map_err(failed)?);
+        let pages = pages.clone();
+        status.tasks.push(tokio::spawn(async move {
+            if let Err(error) = axum::serve(socket, pages).await {
+                tracing::error!(%error, "the status listener ended");
+            }
+        }));
+    }
+    Ok(status)
+}
+
+impl Status {
+    pub(crate) fn addresses(&self) -> &[SocketAddr] {
+        &self.addresses
+    }
+
+    /// From now on `/status/ready` says no, so that load balancers look elsewhere.
+    pub(crate) fn not_ready(&self) {
+        self.ending.store(true, Ordering::Release);
+    }
+}
+
+impl Drop for Status {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn status(State(context): State<Context>) -> Response {
+    let state = context.apply.state();
+    let Some(current) = state.current else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let proxy = context.apply.effect().proxy();
+    let (mut accepted, mut closed, mut requests) = (0, 0, 0);
+    for counts in proxy.iter().flat_map(|proxy| proxy.counts()) {
+        let (a, c, _) = counts.connections();
+        (accepted, closed) = (accepted + a, closed + c);
+        requests += counts.lines().iter().map(|(_, count)| count.requests).sum::<u64>();
+    }
+    let secrets = context.apply.effect().engine().status();
+    let count =
+        |state: ReferenceState| secrets.references.iter().filter(|status| status.state == state).count();
+    let refused =
+        state.refused.map(|violations| violations.iter().map(ToString::to_string).collect::<Vec<_>>());
+    Json(json!({
+        "configuration_hash": current.hash,
+        "configuration": {
+            "number": current.number,
+            "age_seconds": current.since.elapsed().as_secs(),
+            "refused": refused,
+        },
+        "server": {
+            "connections_accepted": accepted,
+            "connections_handled": accepted,
+            "connections_active": accepted.saturating_sub(closed),
+            "total_requests": requests,
+        },
+        "secrets": {
+            "references": secrets.references.len(),
+            "fresh": count(ReferenceState::Fresh),
+            "stale": count(ReferenceState::Stale),
+            "unresolved": count(ReferenceState::Unresolved),
+            "invalid": count(ReferenceState::Invalid),
+        },
+    }))
+    .into_response()
+}
+
+async fn ready(State(context): State<Context>) -> Response {
+    let is_ready = context.apply.state().current.is_some()
+        && context.apply.effect().proxy().is_some()
+        && !context.ending.load(Ordering::Acquire);
+    match is_ready {
+        true => Json(json!({"message": "ready"})).into_response(),
+        false => (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"message": "not ready"}))).into_response(),
+    }
+}
+
+async fn metrics(State(context): State<Context>) -> Response {
+    let text = metrics::text(&context.apply);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
