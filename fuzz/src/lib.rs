@@ -14,9 +14,9 @@ pub use replies::{idp_reply, jwt_claims, vault_reply};
 pub use router::router;
 pub use values::{snapshot, subkey};
 
-use postern_model::Violation;
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT, Type};
-use postern_secrets::{Reference, Template};
+use postern_model::{Entry, Snapshot, Violation};
+use postern_secrets::{Reference, Secret, Template};
 
 /// The value of every variable in documents under test. It breaks YAML on purpose, and must be in no message.
 const CANARY: &str = "c4n4ry: [*c4n4ry\n  !c4n4ry c4n4ry: {vault://c4n4ry";
@@ -77,10 +77,35 @@ const PLUGIN: &PluginSchema = &PluginSchema {
 pub fn document(data: &[u8]) {
     let violations =
         match postern_model::read(data, &environment).map(|read| postern_model::check(read, &vec![PLUGIN])) {
-            Ok(Ok(checked)) => checked.warnings,
+            Ok(Ok(checked)) => {
+                filled(&checked.snapshot);
+                checked.warnings
+            }
             Ok(Err(violations)) | Err(violations) => violations,
         };
     no_canary(&String::from_utf8_lossy(data), &violations);
+}
+
+/// What comes out of a vault and is wrong is not quoted either.
+fn filled(snapshot: &Snapshot) {
+    fn each<T: Clone>(entries: &[Entry<T>]) {
+        for entry in entries {
+            let values = vec![Secret::from(CANARY); entry.templates().len()];
+            if let Err(said) = entry.fill(&values) {
+                assert!(!said.contains(CANARY_WORD), "a value of a vault in a message: {said}");
+            }
+        }
+    }
+    each(&snapshot.services);
+    each(&snapshot.routes);
+    each(&snapshot.consumers);
+    each(&snapshot.keyauth_credentials);
+    each(&snapshot.plugins);
+    each(&snapshot.upstreams);
+    each(&snapshot.targets);
+    each(&snapshot.certificates);
+    each(&snapshot.snis);
+    each(&snapshot.keys);
 }
 
 /// Variables whose name ends in a digit are numbers, those that end in `_` are not set.

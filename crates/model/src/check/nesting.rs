@@ -39,8 +39,8 @@ pub(crate) const NOT_YET: &[(&str, &[&str])] = &[
     ("routes", &["filter_chains"]),
 ];
 
-/// Lists of entities under another name.
-const ALIASES: &[(&str, &str)] = &[("consumer_group_plugins", "plugins")];
+/// Plugins of groups, under a name of their own.
+const GROUP_PLUGINS: &str = "consumer_group_plugins";
 
 /// Every entity but the vaults, each after the one that it is nested in.
 pub(super) fn entities(document: &Document, report: &mut Report) -> Vec<Found> {
@@ -90,10 +90,8 @@ fn children(parent: &Definition) -> Vec<Child> {
         let refers = |ty: Type| matches!(ty, Type::Foreign(to) if to == parent.collection);
         let Some(field) = definition.schema.fields.iter().find(|field| refers(field.ty)) else { continue };
         children.push(Child { name: definition.collection, definition, field: field.name, is: None });
-        for (alias, _) in
-            ALIASES.iter().filter(|(_, of)| *of == definition.collection && field_of_alias(parent))
-        {
-            children.push(Child { name: alias, definition, field: field.name, is: None });
+        if parent.collection == "consumer_groups" && definition.collection == "plugins" {
+            children.push(Child { name: GROUP_PLUGINS, definition, field: field.name, is: None });
         }
     }
     let members = match parent.collection {
@@ -107,14 +105,8 @@ fn children(parent: &Definition) -> Vec<Child> {
     children
 }
 
-/// The other names belong to groups.
-fn field_of_alias(parent: &Definition) -> bool {
-    parent.collection == "consumer_groups"
-}
-
 fn of_list(name: &str) -> Option<&'static Definition> {
-    let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, of)| of);
-    crate::entity::definition(name)
+    crate::entity::definition(if name == GROUP_PLUGINS { "plugins" } else { name })
 }
 
 struct Walk<'r> {
@@ -151,6 +143,11 @@ impl Walk<'_> {
             }
             let own = self.found.len();
             let path = format!("{path}[{index}]");
+            // Without its group such a plugin would run for everybody.
+            if name == GROUP_PLUGINS && parent.is_none() && item.get("consumer_group").is_none() {
+                let path = format!("{path}.consumer_group");
+                self.report.push(Violation::error(path, Some(item.position()), "required field missing"));
+            }
             self.found.push(Found { definition, node: item.clone(), path: path.clone(), parent });
             for entry in item.as_map().unwrap_or_default().iter().take(MAX_KEYS) {
                 self.inside(definition, &inside, entry, &path, own);

@@ -244,6 +244,10 @@ fn who_refers_to_whom() {
             ],
         ),
         (
+            "consumer_group_plugins: [{name: key-auth}]",
+            &["2:26: consumer_group_plugins[0].consumer_group: required field missing"],
+        ),
+        (
             "services: [{host: h, routes: {}}]",
             &["2:30: services[0].routes: expected a list of mappings, got a mapping"],
         ),
