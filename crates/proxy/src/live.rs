@@ -57,7 +57,6 @@ pub(crate) struct Route {
     pub(crate) preserve_host: bool,
     pub(crate) https_redirect: u16,
     pub(crate) request_buffering: bool,
-    pub(crate) response_buffering: bool,
     /// It takes gRPC only.
     pub(crate) grpc: bool,
 }

@@ -394,6 +394,7 @@ async fn ask(
             Failure::Timeout(_) => (Outcome::Timeout, "it took too long"),
             Failure::Connect(_, reason) => (Outcome::TcpFailure, reason.as_str()),
             Failure::Broken(reason) => (Outcome::TcpFailure, reason.as_str()),
+            Failure::Malformed(reason) => (Outcome::Malformed, reason.as_str()),
         };
         service.balancer.report(&picked, reported, thought);
         tracing::warn!(

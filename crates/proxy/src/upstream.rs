@@ -55,8 +55,10 @@ pub(crate) enum Failure {
     Connect(Box<Request<ToUpstream>>, String),
     /// A connection, or a response, took too long. The request is given back where nothing of it was sent.
     Timeout(Option<Box<Request<ToUpstream>>>),
-    /// The connection broke, or what came was no HTTP.
+    /// The connection broke.
     Broken(String),
+    /// What came was no HTTP.
+    Malformed(String),
 }
 
 impl Failure {
@@ -64,7 +66,7 @@ impl Failure {
     pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Timeout(_) => StatusCode::GATEWAY_TIMEOUT,
-            Self::Connect(..) | Self::Broken(_) => StatusCode::BAD_GATEWAY,
+            Self::Connect(..) | Self::Broken(_) | Self::Malformed(_) => StatusCode::BAD_GATEWAY,
         }
     }
 }
@@ -135,6 +137,7 @@ async fn send_on(
             let unsent = error.take_message().map(Box::new);
             let failure = match timing.has_expired() {
                 true => Failure::Timeout(None),
+                false if error.error().is_parse() => Failure::Malformed(reason(error.error())),
                 false => Failure::Broken(reason(error.error())),
             };
             Err((failure, unsent))

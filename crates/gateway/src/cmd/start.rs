@@ -96,12 +96,13 @@ fn serve(
     })?;
     let mut system = RootCertStore::empty();
     system.add_parsable_certificates(trust.certificates());
+    let system = Arc::new(system);
     let compiler = Compiler::new(Parts {
         engine: engine.clone(),
         registry: Registry::bundled(),
-        control: Control::new(tokio::runtime::Handle::current(), dns),
+        control: Control::new(tokio::runtime::Handle::current(), dns).with_roots(Arc::clone(&system)),
         flavour: node.flavour,
-        system: Arc::new(system),
+        system,
         verify: node.verify_upstreams,
     });
     Ok(Serve::new(settings, trust, name.to_owned(), engine, compiler))

@@ -12,7 +12,9 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
+use futures_util::future::join_all;
 use postern_model::entity::{self, Protocol};
 use postern_model::{Entry, Position, Record, Snapshot, Text, Value};
 use postern_plugins::clock::Clock;
@@ -26,11 +28,15 @@ use postern_secrets::bundle::Bundle;
 use postern_secrets::rotate::Engine;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Notify;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{Cell, Live, Route, Service, ServiceRef};
 use crate::balance::{Balancer, Control};
 use crate::tls::{self, Certificates, ClientTls, Pair};
+
+/// For how long a configuration waits for the names of its upstreams.
+const NAMES: Duration = Duration::from_secs(5);
 
 /// Makes configurations take shape; kept from one to the next.
 pub struct Compiler {
@@ -111,6 +117,9 @@ impl Compiler {
         let mut work = Work::new(self, snapshot);
         work.settle().await;
         let live = work.live(snapshot);
+        // Names that were never asked for have no address yet; a server that does not answer must not hold a start up.
+        let named = work.balancers.iter().map(|balancer| balancer.settled());
+        let _ = timeout(NAMES, join_all(named)).await;
         if work.problems.is_empty() { Ok(live) } else { Err(work.problems) }
     }
 
@@ -167,6 +176,8 @@ struct Work<'a> {
     kept: Vec<Arc<dyn Any + Send + Sync>>,
     /// By name, for status and metrics.
     upstreams: Vec<(String, Weak<Balancer>)>,
+    /// All that are in use.
+    balancers: Vec<Arc<Balancer>>,
     problems: Vec<Problem>,
 }
 
@@ -213,7 +224,15 @@ impl<'a> Work<'a> {
         let bundles = compiler.engine.bundles(pending.iter().map(|(_, templates)| templates.iter().copied()));
         let bundles = pending.iter().map(|(id, _)| *id).zip(bundles).collect();
         let armed = Arc::new(AtomicBool::new(false));
-        Self { compiler, bundles, armed, kept: Vec::new(), upstreams: Vec::new(), problems: Vec::new() }
+        Self {
+            compiler,
+            bundles,
+            armed,
+            kept: Vec::new(),
+            upstreams: Vec::new(),
+            balancers: Vec::new(),
+            problems: Vec::new(),
+        }
     }
 
     async fn settle(&mut self) {
@@ -245,7 +264,6 @@ impl<'a> Work<'a> {
                 preserve_host: route.preserve_host,
                 https_redirect: route.https_redirect_status_code,
                 request_buffering: route.request_buffering,
-                response_buffering: route.response_buffering,
                 grpc: route.protocols.iter().all(|p| matches!(p, Protocol::Grpc | Protocol::Grpcs)),
             }
         });
@@ -366,6 +384,7 @@ impl<'a> Work<'a> {
             .collect();
         self.upstreams
             .extend(balancers.iter().map(|(name, (balancer, _))| (name.clone(), Arc::downgrade(balancer))));
+        self.balancers.extend(balancers.values().map(|(balancer, _)| Arc::clone(balancer)));
         let balancers = Arc::new(balancers);
         let mut services = HashMap::new();
         for entry in &snapshot.services {
@@ -410,7 +429,7 @@ impl<'a> Work<'a> {
             (None, Some(service)) => {
                 let (balancer, host) = match balancers.get(service.host.as_str()) {
                     Some((balancer, upstream)) => (Arc::clone(balancer), upstream.host_header.clone()),
-                    None => (self.compiler.single(&service.host, service.port), None),
+                    None => (self.single(&service.host, service.port), None),
                 };
                 Cell::Fixed(Arc::new(Service::new(&service, balancer, host.as_deref(), tls)))
             }
@@ -423,8 +442,14 @@ impl<'a> Work<'a> {
         Some(ServiceRef { info, cell, broken, enabled })
     }
 
+    fn single(&mut self, host: &str, port: u16) -> Arc<Balancer> {
+        let balancer = self.compiler.single(host, port);
+        self.balancers.push(Arc::clone(&balancer));
+        balancer
+    }
+
     fn balancer_of(
-        &self,
+        &mut self,
         entry: &Entry<entity::Service>,
         balancers: &HashMap<String, (Arc<Balancer>, Arc<entity::Upstream>)>,
     ) -> Arc<Balancer> {
@@ -435,7 +460,7 @@ impl<'a> Work<'a> {
         };
         match balancers.get(host) {
             Some((balancer, _)) => Arc::clone(balancer),
-            None => self.compiler.single(host, port),
+            None => self.single(host, port),
         }
     }
 
