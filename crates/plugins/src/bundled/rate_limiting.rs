@@ -185,6 +185,8 @@ struct Limit {
     limit: f64,
     /// How many requests pass: a limit of 1.5 lets two through, as in Kong.
     passes: u32,
+    /// `X-RateLimit-Limit-...` and `X-RateLimit-Remaining-...`, made once: making a name checks it.
+    names: [HeaderName; 2],
     value: HeaderValue,
 }
 
@@ -223,7 +225,8 @@ impl Limit {
         reason = "saturates, which is what is meant"
     )]
     fn new(period: Period, limit: f64) -> Self {
-        Self { period, limit, passes: limit.ceil() as u32, value: amount(limit) }
+        let names = [period.limit_header(), period.remaining_header()];
+        Self { period, limit, passes: limit.ceil() as u32, names, value: amount(limit) }
     }
 
     /// What is left after so many requests.
@@ -321,8 +324,8 @@ impl RateLimiting {
         let headers = &mut request.response_headers;
         headers.reserve(2 * usages.len() + 4);
         for (limit, usage) in self.limits.iter().zip(usages) {
-            headers.push((limit.period.limit_header(), limit.value.clone()));
-            headers.push((limit.period.remaining_header(), amount(usage.left)));
+            headers.push((limit.names[0].clone(), limit.value.clone()));
+            headers.push((limit.names[1].clone(), amount(usage.left)));
         }
         let reset = whole(u64::from(usages[tightest].reset));
         headers.push((LIMIT, self.limits[tightest].value.clone()));
