@@ -41,10 +41,14 @@ impl Server {
         self.child = spawn(self.name, command, &self.log);
     }
 
+    /// The id of its process.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap_or_else(|| panic!("{} has ended", self.name))
+    }
+
     /// Sends a signal: `-STOP`.
     pub(crate) fn signal(&self, signal: &str) {
-        let pid = self.child.id().unwrap_or_else(|| panic!("{} has ended", self.name)).to_string();
-        let status = std::process::Command::new("kill").args([signal, &pid]).status();
+        let status = std::process::Command::new("kill").args([signal, &self.pid().to_string()]).status();
         assert!(status.is_ok_and(|status| status.success()), "{} got no {signal}", self.name);
     }
 
