@@ -61,11 +61,12 @@ fuzz: ## each fuzz target for 10 seconds, or SECONDS=n
 chaos: tools ## every login of hcv in every kind of trouble, with real OpenBao; keeps docs/reliability.md
 	scripts/chaos
 
-bench: ## postern beside the bao command line, and the secret engine at scale: time, CPU, memory
+bench: ## postern beside bao, the secret engine at scale, and the gateway beside nginx, HAProxy and Envoy
 	@scripts/tools bench
 	$(CARGO) build $(LOCKED) --release -p postern
 	bench/run
 	bench/run-scale
+	bench/run-gateway
 
 doc: ## the API documentation: target/doc/
 	$(CARGO) doc $(LOCKED) --no-deps --document-private-items

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{StatusCode, Uri};
+use http::{HeaderValue, StatusCode, Uri};
 use postern_plugins::plan::Running;
 use postern_plugins::view::{Request, Source, Summary};
 use tokio::time::Instant;
@@ -25,6 +25,8 @@ pub(crate) struct Exchange {
     pub(crate) live: Arc<Live>,
     pub(crate) connection: Rc<Connected>,
     pub(crate) view: Request,
+    /// Its identifier, as the value of a header.
+    pub(crate) id: HeaderValue,
     pub(crate) running: Running,
     /// As the client sent it, for the log.
     pub(crate) target: Uri,
@@ -60,7 +62,7 @@ pub(crate) struct Upstream {
 /// What is done when a request has ended: logs, counts, and the connection may end or take another.
 pub(crate) struct Finish {
     pub(crate) worker: Rc<Worker>,
-    exchange: RefCell<Option<Exchange>>,
+    exchange: RefCell<Option<Box<Exchange>>>,
     status: StatusCode,
     source: Source,
     /// The response broke off.
@@ -79,7 +81,7 @@ impl Exchange {
     }
 
     /// What is done when the response has gone out.
-    pub(crate) fn finish(self, status: StatusCode, source: Source) -> Box<Finish> {
+    pub(crate) fn finish(self: Box<Self>, status: StatusCode, source: Source) -> Box<Finish> {
         let worker = Rc::clone(&self.worker);
         Box::new(Finish {
             worker,

@@ -7,6 +7,7 @@ use postern_plugins::view::{Request, Response, Source};
 use postern_router::Match;
 
 use crate::exchange::Exchange;
+use crate::listen::Connected;
 use crate::framing::value;
 use crate::names;
 
@@ -24,31 +25,34 @@ pub(crate) fn says_https(trusted: bool, headers: &HeaderMap) -> bool {
 }
 
 /// Tells the upstream who the client is. What a neighbour says of it counts if the neighbour is trusted.
-pub(crate) fn add(request: &mut Request, trusted: bool, local_port: u16, found: &Match, strip_path: bool) {
+pub(crate) fn add(request: &mut Request, connection: &Connected, trusted: bool, found: &Match, strip_path: bool) {
     let client = &request.client;
-    let mut ip = [0_u8; 48];
-    let ip = address(client.ip, &mut ip);
-    let peer = address_value(client.peer);
-    let chain = match request.headers.get(names::FORWARDED_FOR) {
+    // Behind no proxy the address is the connection's, whose texts are made once.
+    let ip = if client.ip == client.peer { connection.texts.peer.clone() } else { value(&client.ip.to_string()) };
+    let headers = &mut request.headers;
+    let chain = match headers.get(names::FORWARDED_FOR) {
         None => ip.clone(),
-        Some(chain) => HeaderValue::from_bytes(&[chain.as_bytes(), b", ", peer.as_bytes()].concat())
+        Some(chain) => HeaderValue::from_bytes(&[chain.as_bytes(), b", ", connection.texts.peer.as_bytes()].concat())
             .unwrap_or_else(|_| ip.clone()),
     };
-    let headers = &mut request.headers;
+    let host = match headers.get(header::HOST) {
+        Some(host) if host.as_bytes() == client.host.as_bytes() => host.clone(),
+        _ => value(&client.host),
+    };
     headers.insert(names::FORWARDED_FOR, chain);
     let mut tell = |name: HeaderName, own: HeaderValue| {
         if !(trusted && headers.contains_key(&name)) {
             headers.insert(name, own);
         }
     };
-    let scheme = if client.scheme.is_tls() { "https" } else { "http" };
-    tell(names::FORWARDED_PROTO, HeaderValue::from_static(scheme));
-    tell(names::FORWARDED_HOST, value(&client.host));
-    tell(names::FORWARDED_PORT, HeaderValue::from(local_port));
+    tell(names::FORWARDED_PROTO, HeaderValue::from_static(if client.scheme.is_tls() { "https" } else { "http" }));
+    tell(names::FORWARDED_HOST, host);
+    tell(names::FORWARDED_PORT, connection.texts.port.clone());
     tell(names::FORWARDED_PATH, value(&request.path));
     // The prefix that was cut off, as upstreams need it for links to themselves.
     let prefix = found.path.filter(|length| strip_path && *length > 0).map(|length| &request.path[..length]);
     match prefix {
+        Some("/") => tell(names::FORWARDED_PREFIX, HeaderValue::from_static("/")),
         Some(prefix) => tell(names::FORWARDED_PREFIX, value(prefix)),
         None if !trusted => drop(headers.remove(names::FORWARDED_PREFIX)),
         None => {}
@@ -57,25 +61,12 @@ pub(crate) fn add(request: &mut Request, trusted: bool, local_port: u16, found: 
     headers.append(header::VIA, if client.version == http::Version::HTTP_2 { VIA_2 } else { VIA });
 }
 
-fn address(ip: std::net::IpAddr, buffer: &mut [u8]) -> HeaderValue {
-    use std::io::Write as _;
-    let whole = buffer.len();
-    let mut rest = &mut *buffer;
-    let _ = write!(rest, "{ip}");
-    let written = whole - rest.len();
-    HeaderValue::from_bytes(&buffer[..written]).unwrap_or(HeaderValue::from_static(""))
-}
-
-fn address_value(ip: std::net::IpAddr) -> HeaderValue {
-    address(ip, &mut [0; 48])
-}
-
 /// Tells the client about the gateway, as far as the setting `headers` says so.
 pub(crate) fn answer(exchange: &Exchange, response: &mut Response) {
     let wanted = exchange.worker.options.headers;
     let headers = &mut response.headers;
     if wanted.request_id {
-        headers.insert(names::REQUEST_ID, value(&exchange.view.id.to_string()));
+        headers.insert(names::REQUEST_ID, exchange.id.clone());
     }
     if response.source == Source::Upstream {
         if wanted.via {
@@ -104,5 +95,10 @@ pub(crate) fn answer(exchange: &Exchange, response: &mut Response) {
 }
 
 fn milliseconds(time: std::time::Duration) -> HeaderValue {
-    HeaderValue::from(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
+    const FEW: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let milliseconds = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    match FEW.get(usize::try_from(milliseconds).unwrap_or(usize::MAX)) {
+        Some(text) => HeaderValue::from_static(text),
+        None => HeaderValue::from(milliseconds),
+    }
 }

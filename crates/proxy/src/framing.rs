@@ -149,6 +149,10 @@ const HOP_BY_HOP: [HeaderName; 6] = [
     header::UPGRADE,
 ];
 
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    HOP_BY_HOP.contains(name)
+}
+
 /// What `Connection` may not remove: the gateway or the next parser goes by it.
 fn is_needed(name: &str) -> bool {
     matches!(
@@ -165,10 +169,13 @@ fn is_needed(name: &str) -> bool {
 
 /// Removes what must not cross, in the order that the file's head explains.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    if headers.keys().any(|name| is_identity(name.as_str())) {
-        let identity: Vec<_> = headers.keys().filter(|name| is_identity(name.as_str())).cloned().collect();
-        identity.into_iter().for_each(|name| drop(headers.remove(name)));
+    let is_suspect = |name: &HeaderName| is_identity(name.as_str()) || *name == header::EXPECT || is_hop_by_hop(name);
+    // Most heads hold nothing of it.
+    if !headers.keys().any(is_suspect) {
+        return;
     }
+    let identity: Vec<_> = headers.keys().filter(|name| is_identity(name.as_str())).cloned().collect();
+    identity.into_iter().for_each(|name| drop(headers.remove(name)));
     strip_hop_by_hop(headers);
     headers.remove(header::EXPECT);
 }

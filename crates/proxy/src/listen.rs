@@ -20,7 +20,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::Request;
+use http::{HeaderValue, Request};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -32,6 +32,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::framing;
 use crate::live::Live;
 use crate::observe::{Counts, Log, Observe, Writer};
 use crate::options::{Limits, Listener, Options};
@@ -53,7 +54,14 @@ pub(crate) struct Connected {
     pub(crate) tls: bool,
     pub(crate) sni: Option<Arc<str>>,
     pub(crate) timing: Arc<Timing>,
+    pub(crate) texts: Texts,
     requests: Cell<u32>,
+}
+
+/// What every request of a connection tells its upstream, as the values of headers.
+pub(crate) struct Texts {
+    pub(crate) peer: HeaderValue,
+    pub(crate) port: HeaderValue,
 }
 
 /// Why the data plane does not start.
@@ -376,7 +384,8 @@ async fn connection(
     let timing = worker.watch.timing(Phase::Head, speaker.limits);
     let connected = |tls, sni| {
         let timing = Arc::clone(&timing);
-        Rc::new(Connected { peer, local, tls, sni, timing, requests: Cell::new(0) })
+        let texts = Texts { peer: framing::value(&peer.ip().to_string()), port: HeaderValue::from(local.port()) };
+        Rc::new(Connected { peer, local, tls, sni, timing, texts, requests: Cell::new(0) })
     };
     if !listener.tls {
         let is_http2 =
@@ -434,7 +443,7 @@ where
             connected.requests.set(count);
             let mut reply = phases::serve(worker, connected, request).await;
             if count == most && reply.version() < http::Version::HTTP_2 && !is_http2 {
-                reply.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+                reply.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(reply)
         }

@@ -5,6 +5,7 @@
 mod access_log;
 
 use std::collections::HashMap;
+use std::hash::BuildHasherDefault;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,6 +14,7 @@ use postern_plugins::view::{Source, Summary};
 use uuid::Uuid;
 
 use crate::exchange::Exchange;
+use crate::pool::Mix;
 pub(crate) use access_log::{Log, Writer};
 
 /// The upper ends of the latency buckets, in milliseconds.
@@ -27,7 +29,7 @@ pub(crate) struct Observe {
 /// What a worker counts. Only a reader of metrics ever makes it wait for the lock.
 #[derive(Debug, Default)]
 pub struct Counts {
-    requests: Mutex<HashMap<Line, Count>>,
+    requests: Mutex<HashMap<Line, Count, BuildHasherDefault<Mix>>>,
     /// Connections that were accepted, and that have ended.
     pub(crate) accepted: AtomicU64,
     pub(crate) closed: AtomicU64,

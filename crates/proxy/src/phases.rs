@@ -123,7 +123,7 @@ fn begin(
     worker: Rc<Worker>,
     connection: Rc<Connected>,
     mut request: Request<Incoming>,
-) -> Result<(Exchange, Head, FromClient, Option<hyper::upgrade::OnUpgrade>), Box<Reply>> {
+) -> Result<(Box<Exchange>, Head, FromClient, Option<hyper::upgrade::OnUpgrade>), Box<Reply>> {
     let started = Instant::now();
     let live = worker.live();
     let wants_upgrade = request.headers().contains_key(header::UPGRADE);
@@ -158,7 +158,9 @@ fn begin(
         directory: Arc::clone(&live.directory),
         id: RequestId(fastrand::u128(..)),
     });
-    let mut exchange = Exchange {
+    let id = view.id.header();
+    let mut exchange = Box::new(Exchange {
+        id,
         times: Times { started, left: None, answered: None },
         target: parts.uri,
         received: Rc::default(),
@@ -169,13 +171,13 @@ fn begin(
         live,
         connection,
         view,
-    };
+    });
     match (refused, head) {
         (None, Ok(head)) => {
             let received = Rc::clone(&exchange.received);
             let timing = Arc::clone(&exchange.connection.timing);
             let body = FromClient::new(incoming, limit, timing, received);
-            Ok((exchange, head, body, upgrade.filter(|_| true)))
+            Ok((exchange, head, body, upgrade))
         }
         (refused, _) => {
             let unrouted = Arc::clone(exchange.live.plans.unrouted());
@@ -263,7 +265,7 @@ fn head_for_upstream(
     let view = &mut exchange.view;
     let path = service.path.as_ref().map(|path| path.as_str());
     let new = upstream_path(path, &view.path, found.path, route.strip_path, route.path_handling);
-    forwarded::add(view, exchange.trusted, exchange.connection.local.port(), &found, route.strip_path);
+    forwarded::add(view, &exchange.connection, exchange.trusted, &found, route.strip_path);
     if new != view.path {
         view.set_path(new);
     }
@@ -314,11 +316,9 @@ async fn buffered(
     if !buffering || is_http2 {
         return Ok(ToUpstream::new(None, Some(body), is_http2));
     }
-    let length_known = body.size_hint().exact();
     match body.collect(exchange.worker.options.limits.body_buffer).await {
         Ok(Collected::Whole(whole)) => Ok(ToUpstream::new(Some(whole), None, false)),
         Ok(Collected::More(first, rest)) => {
-            let _ = length_known;
             Ok(ToUpstream::new(Some(first), Some(rest), false))
         }
         Err(error) => Err(error.status()),
@@ -376,7 +376,7 @@ async fn ask(
             Ok(answered) => {
                 let status = answered.response.status();
                 service.balancer.report(&picked, Outcome::Status(status.as_u16()), thought);
-                exchange.times.answered = Some(Instant::now());
+                exchange.times.answered = Some(asked + thought);
                 exchange.upstream.status = Some(status);
                 exchange.upstream.picked = Some(picked);
                 return Ok((answered, key.set_cookie().cloned()));
@@ -448,11 +448,13 @@ fn request(
     head: &Head,
 ) -> Result<Request<ToUpstream>, StatusCode> {
     let view = &exchange.view;
-    let target = match &view.query {
-        None => Bytes::copy_from_slice(view.path.as_bytes()),
-        Some(query) => [view.path.as_str(), "?", query].concat().into(),
+    let asked = &exchange.target;
+    let target = match (asked.path_and_query(), &view.query) {
+        // What nobody changed need not be written again.
+        (Some(same), query) if same.path() == view.path && same.query() == query.as_deref() => same.clone(),
+        (_, None) => target_of(Bytes::copy_from_slice(view.path.as_bytes()))?,
+        (_, Some(query)) => target_of([view.path.as_str(), "?", query].concat().into())?,
     };
-    let target = PathAndQuery::from_maybe_shared(target).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
     let mut headers = view.headers.clone();
     // hyper says how long the body is, by the body.
     headers.remove(header::CONTENT_LENGTH);
@@ -467,7 +469,7 @@ fn request(
         headers.insert(header::HOST, host);
     }
     if exchange.worker.options.headers.upstream_request_id {
-        headers.insert(crate::names::REQUEST_ID, framing::value(&view.id.to_string()));
+        headers.insert(crate::names::REQUEST_ID, exchange.id.clone());
     }
     let mut uri = Uri::from(target);
     if service.is_http2() {
@@ -484,6 +486,10 @@ fn request(
     Ok(request)
 }
 
+fn target_of(text: Bytes) -> Result<PathAndQuery, StatusCode> {
+    PathAndQuery::from_maybe_shared(text).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// HTTP/2 names the host in the target.
 fn absolute(uri: Uri, headers: &mut HeaderMap, service: &Service) -> Result<Uri, StatusCode> {
     let mut parts = uri.into_parts();
@@ -495,7 +501,7 @@ fn absolute(uri: Uri, headers: &mut HeaderMap, service: &Service) -> Result<Uri,
 
 /// The upstream's response on its way to the client.
 fn deliver(
-    mut exchange: Exchange,
+    mut exchange: Box<Exchange>,
     answered: Answered,
     cookie: Option<HeaderValue>,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
@@ -534,7 +540,7 @@ fn deliver(
 }
 
 /// An answer of the gateway's or a plugin's.
-fn reply(mut exchange: Exchange, answer: Answer, source: Source) -> Reply {
+fn reply(mut exchange: Box<Exchange>, answer: Answer, source: Source) -> Reply {
     let status = answer.status;
     let default = match source {
         Source::Plugin => ErrorType::Json,

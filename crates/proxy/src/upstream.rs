@@ -91,7 +91,7 @@ pub(crate) async fn send(
 ) -> Result<Answered, Failure> {
     let key = Key { address: reach.address, tls: tls_number(reach) };
     if reach.http2 {
-        return send_http2(worker, reach, key, request).await;
+        return Box::pin(send_http2(worker, reach, key, request)).await;
     }
     let mut request = request;
     // A kept connection may have been closed by the peer just now: then another one, at last a new one.
@@ -102,7 +102,7 @@ pub(crate) async fn send(
             Err((failure, None)) => return Err(failure),
         }
     }
-    let connection = match timeout(reach.connect, connect(worker, reach)).await {
+    let connection = match timeout(reach.connect, Box::pin(connect(worker, reach))).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(reason)) => return Err(Failure::Connect(Box::new(request), reason)),
         Err(_) => return Err(Failure::Timeout(Some(Box::new(request)))),
