@@ -5,7 +5,7 @@ use crate::document::read;
 use crate::document::tests::TUTORIAL;
 use crate::field::PluginSchema;
 use crate::violation::Position;
-use plugins::{CORS, KEY_AUTH};
+use plugins::{CARELESS, CORS, KEY_AUTH};
 
 mod both_forms;
 mod entities;
@@ -29,7 +29,7 @@ fn checked(yaml: &str) -> Result<Checked, Vec<Violation>> {
 }
 
 fn plugins() -> Vec<&'static PluginSchema> {
-    vec![&CORS, &KEY_AUTH]
+    vec![&CORS, &KEY_AUTH, &CARELESS]
 }
 
 /// Errors and warnings, as one line each.

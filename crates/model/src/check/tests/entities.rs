@@ -376,6 +376,7 @@ fn refused() {
 fn accepted() {
     let cases = [
         "services: [{host: '::1', enabled: off}]",
+        "services: [{host: h, port: 65535, retries: 0, connect_timeout: 1}]",
         "services: [{url: 'https://[::1]:8443/a'}]",
         "services: [{host: '{vault://env/h}', path: '{vault://env/p}', protocol: '{vault://env/s}'}]",
         "services: [{host: h, protocol: https, tls_verify: false, tls_verify_depth: 3, tags: [é, 'a b']}]",
@@ -393,6 +394,21 @@ fn accepted() {
         let said: Vec<_> = said(yaml).into_iter().filter(|line| !line.contains("warning")).collect();
         assert_eq!(said, Vec::<String>::new(), "{yaml}");
     }
+}
+
+/// As data: what is read otherwise than it is written.
+#[test]
+fn settled() {
+    let all = snapshot(
+        "upstreams: [{name: u, targets: [{target: '::2'}, {target: '[::3]'}, {target: '[::4]:1'}, {target: a}]}]\n\
+         routes: [{methods: [GET, PUT, GET], paths: [/a, /a]}]\n\
+         consumers: [{username: c, groups: [{name: g}]}]\nconsumer_groups: [{name: g, consumers: [{username: c}]}]",
+    );
+    let targets: Vec<_> = all.targets.iter().filter_map(|entry| entry.record.text("target")).collect();
+    assert_eq!(targets, ["[::2]:8000", "[::3]:8000", "[::4]:1", "a:8000"]);
+    let route = all.routes[0].record.to_json();
+    assert_eq!((&route["methods"], &route["paths"]), (&json!(["GET", "PUT"]), &json!(["/a", "/a"])));
+    assert_eq!(all.group_members.len(), 1);
 }
 
 /// What comes out of a vault obeys the rules that hold for what stands in the file, and is not quoted.

@@ -1,8 +1,8 @@
 //! Plugins for tests, and what is special about plugins.
 
 use super::{checked, said};
-use crate::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT};
-use crate::value::Value;
+use crate::field::{Check, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT};
+use crate::value::{Record, Value};
 
 pub(super) static CORS: PluginSchema = PluginSchema {
     name: "cors",
@@ -45,6 +45,47 @@ pub(super) static KEY_AUTH: PluginSchema = PluginSchema {
     },
     doc: "Keys.",
 };
+
+/// A plugin whose rules are as careless as rules may be: they quote, and take no reference.
+pub(super) static CARELESS: PluginSchema = PluginSchema {
+    name: "careless",
+    config: Schema {
+        fields: &[Field::strings("words").rules(&[Rule::Custom(only_text)]), Field::string("word")],
+        checks: &[Check::Custom(quoting)],
+    },
+    ..CORS
+};
+
+fn only_text(value: &Value) -> Result<(), String> {
+    let is_text = value.as_list().unwrap_or_default().iter().all(|item| item.as_text().is_some());
+    if is_text { Ok(()) } else { Err("a reference was asked".to_owned()) }
+}
+
+fn quoting(config: &Record) -> Result<(), (&'static str, String)> {
+    config.text("word").map_or(Ok(()), |word| Err(("word", format!("not {word}"))))
+}
+
+#[test]
+fn careless_rules_do_no_harm() {
+    let env = "plugins: [{name: careless, config: {word: '${{ env \"DECK_CLIENT_SECRET\" }}'}}]";
+    assert_eq!(said(env), ["2:43: plugins[0].config.word: invalid value: [masked]"]);
+    assert_eq!(
+        said("plugins: [{name: careless, config: {word: a}}]"),
+        ["2:43: plugins[0].config.word: not a"]
+    );
+    let vault =
+        "plugins: [{name: careless, config: {words: [a, '{vault://env/x}'], word: '{vault://env/y}'}}]";
+    let plugins = checked(vault).expect("rules wait").snapshot.plugins;
+    let error = plugins[0].fill(&["x".into(), "s3cret".into()]).expect_err("a check");
+    assert_eq!(error, "config.word: not valid together with the other fields");
+}
+
+/// Pinned: the value is that of Kong's rule.
+#[test]
+fn identifiers_are_kongs() {
+    let plugins = checked("plugins: [{name: cors}]").expect("checks").snapshot.plugins;
+    assert_eq!(plugins[0].id.to_string(), "48ee727e-8b90-5faa-bda1-a3c6bc3c9daa");
+}
 
 /// As data: a document, and all that is said of it.
 #[test]
