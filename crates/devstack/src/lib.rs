@@ -3,9 +3,10 @@
 //! - [`DevVault`]: speaks the HTTP API of HashiCorp Vault and OpenBao, so that their command lines and every client
 //!   of theirs can be used against it: KV v1 and v2, tokens, response wrapping, logins by JWT and AppRole, policies, sealing.
 //! - [`Idp`]: an identity provider in the shape of Auth0: client credentials in, signed access tokens out.
-//! - [`Stack`]: both, with the ports and names that the tutorial uses.
+//! - [`Upstream`]: an HTTP service that says what reached it, for what stands in front of it.
+//! - [`Stack`]: all of them, with the ports and names that the tutorial uses.
 //!
-//! Both live in memory, listen on loopback only, and can be told to fail in the ways real ones fail.
+//! They live in memory, listen on loopback only, and can be told to fail in the ways real ones fail.
 //!
 //! **For development only.** The vault starts unsealed, with a root token that may well be `root`; nothing is
 //! encrypted, nothing is kept. [`WARNING`] says so to users, and whoever starts a stack for a person prints it.
@@ -13,7 +14,7 @@
 //! The way of a request: `wire.rs` reads it whole; `vault.rs` counts it and applies the fault switches;
 //! `vault/router.rs` finds the mount, the token and the route, and asks the policies; a handler in
 //! `vault/{sys,kv,token,jwt,approle}` answers; `vault/reply.rs` puts the answer into Vault's envelope. The identity
-//! provider is small enough for one `match` in `idp.rs`.
+//! provider is small enough for one `match` in `idp.rs`, and so is the upstream in `upstream.rs`.
 //!
 //! This crate uses no other crate of Postern, so that it can judge them.
 
@@ -21,10 +22,12 @@ mod clock;
 mod fetch;
 pub mod idp;
 mod random;
+pub mod upstream;
 pub mod vault;
 mod wire;
 
 pub use idp::{Idp, IdpFault, IdpOptions};
+pub use upstream::{Upstream, UpstreamOptions};
 pub use vault::{DevVault, PathClass, VaultOptions};
 pub use wire::{PortChoice, StartError};
 
@@ -40,6 +43,8 @@ pub struct StackOptions {
     pub vault_port: Option<u16>,
     /// The identity provider's port. `None`: 8300, or a free one if it is taken. `Some(0)`: a free one.
     pub idp_port: Option<u16>,
+    /// The upstream's port. `None`: 8400, or a free one if it is taken. `Some(0)`: a free one.
+    pub upstream_port: Option<u16>,
     /// The vault's root token; at random when `None`.
     pub root_token: Option<String>,
     /// The id of the identity provider's client; at random when `None`.
@@ -50,26 +55,29 @@ pub struct StackOptions {
 
 impl std::fmt::Debug for StackOptions {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { vault_port, idp_port, root_token: _, client_id, client_secret: _ } = self;
+        let Self { vault_port, idp_port, upstream_port, root_token: _, client_id, client_secret: _ } = self;
         f.debug_struct("StackOptions")
             .field("vault_port", vault_port)
             .field("idp_port", idp_port)
+            .field("upstream_port", upstream_port)
             .field("client_id", client_id)
             .finish_non_exhaustive()
     }
 }
 
-/// A vault and an identity provider. Both stop when this is dropped.
+/// A vault, an identity provider and an upstream. They stop when this is dropped.
 #[derive(Debug)]
 pub struct Stack {
     /// The Vault-compatible server.
     pub vault: DevVault,
     /// The identity provider.
     pub idp: Idp,
+    /// The echo service.
+    pub upstream: Upstream,
 }
 
 impl Stack {
-    /// Starts both. They answer when this returns.
+    /// Starts them. They answer when this returns.
     ///
     /// # Errors
     /// When a port that was asked for is taken.
@@ -87,13 +95,19 @@ impl Stack {
             ..IdpOptions::default()
         })
         .await?;
-        Ok(Self { vault, idp })
+        let upstream = Upstream::start(UpstreamOptions {
+            port: port_choice(options.upstream_port, upstream::DEFAULT_PORT),
+            ..UpstreamOptions::default()
+        })
+        .await?;
+        Ok(Self { vault, idp, upstream })
     }
 
-    /// Stops both, and returns when their ports are free again.
+    /// Stops them, and returns when their ports are free again.
     pub async fn shutdown(self) {
         self.vault.shutdown().await;
         self.idp.shutdown().await;
+        self.upstream.shutdown().await;
     }
 }
 

@@ -90,10 +90,10 @@ pub(crate) enum Command {
     /// Check configuration files
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
-    /// Start the dev stack: a Vault-compatible server and an identity provider, in memory
+    /// Start the dev stack: a Vault-compatible server, an identity provider and an echo service, in memory
     #[cfg(feature = "dev")]
     Dev(Dev),
-    /// Walk through the tutorial: OAuth2 login, vault, policy, secret, reference
+    /// Walk through the tutorial: OAuth2 login, vault, policy, secret, reference, and a gateway that uses it
     #[cfg(feature = "dev")]
     Demo(Demo),
     /// Print the completion script of a shell
@@ -179,7 +179,9 @@ pub(crate) enum Config {
 /// Options of `dev`.
 #[cfg(feature = "dev")]
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  postern dev --vault-port 8200 --idp-port 8300 --root-token root")]
+#[command(after_help = "Examples:\n  \
+    postern dev --gateway                           with a gateway in front, and a request to try\n  \
+    postern dev --vault-port 8200 --idp-port 8300 --root-token root")]
 pub(crate) struct Dev {
     /// The vault's port, 0 for any free one (default: 8200, or a free one if that is taken)
     #[arg(long, value_name = "PORT")]
@@ -187,6 +189,12 @@ pub(crate) struct Dev {
     /// The identity provider's port, 0 for any free one (default: 8300, or a free one if that is taken)
     #[arg(long, value_name = "PORT")]
     pub(crate) idp_port: Option<u16>,
+    /// The port of the echo service, 0 for any free one (default: 8400, or a free one if that is taken)
+    #[arg(long, value_name = "PORT")]
+    pub(crate) upstream_port: Option<u16>,
+    /// Start a gateway in front of the echo service too, with a header that comes from the vault
+    #[arg(long)]
+    pub(crate) gateway: bool,
     /// The vault's root token (default: at random)
     #[arg(long, value_name = "TOKEN")]
     pub(crate) root_token: Option<String>,

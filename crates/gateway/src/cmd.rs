@@ -7,6 +7,8 @@ mod demo;
 mod dev;
 mod explain;
 mod node;
+#[cfg(feature = "dev")]
+mod sample;
 mod start;
 mod vault;
 

@@ -271,8 +271,11 @@ impl Task {
             let _ = accepting.await;
         }
         if let Stop::Drain(until) = stop {
+            // Unused connections to upstreams are no requests under way.
+            worker.pool.clear();
             while worker.watch.drain() > 0 && Instant::now() < until && *self.stop.borrow() != Stop::Now {
                 sleep(TICK).await;
+                worker.pool.clear();
             }
         }
         worker.observe.flush();

@@ -106,6 +106,12 @@ impl Pool {
         });
         self.shared.borrow_mut().retain(|_, send| !send.is_closed());
     }
+
+    /// Lets go of everything. Connections with a request under way end after it.
+    pub(crate) fn clear(&self) {
+        self.idle.borrow_mut().clear();
+        self.shared.borrow_mut().clear();
+    }
 }
 
 /// A hash for keys that no client chooses.

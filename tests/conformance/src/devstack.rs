@@ -35,6 +35,8 @@ pub struct DevStackInfo {
     pub client_id: String,
     /// Its secret.
     pub client_secret: String,
+    /// The echo service: `http://127.0.0.1:PORT`
+    pub upstream: String,
 }
 
 impl DevStack {
@@ -45,7 +47,7 @@ impl DevStack {
     pub async fn start() -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let mut command = Postern::bare_command(directory.path());
-        command.args(["dev", "--json", "--vault-port", "0", "--idp-port", "0"]);
+        command.args(["dev", "--json", "--vault-port", "0", "--idp-port", "0", "--upstream-port", "0"]);
         let mut server = Server::start("postern-dev", command, directory);
         let info = server
             .ready(async |log| log.lines().find_map(|line| serde_json::from_str::<DevStackInfo>(line).ok()))

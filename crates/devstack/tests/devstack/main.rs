@@ -12,6 +12,7 @@ mod keys_over_tls;
 mod secrets;
 mod start;
 mod tokens;
+mod upstream;
 
 use client::Client;
 use postern_devstack::{Stack, StackOptions};
@@ -25,7 +26,9 @@ struct Tutorial {
 
 impl Tutorial {
     async fn start() -> Self {
-        let options = StackOptions { vault_port: Some(0), idp_port: Some(0), ..StackOptions::default() };
+        let free = Some(0);
+        let options =
+            StackOptions { vault_port: free, idp_port: free, upstream_port: free, ..StackOptions::default() };
         let stack = Stack::start(options).await.expect("free ports");
         let root = Client::new(&stack.vault).with_token(stack.vault.root_token());
         root.ok("POST", "sys/auth/jwt", json!({"type": "jwt"})).await;

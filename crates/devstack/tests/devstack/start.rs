@@ -10,6 +10,10 @@ fn vault(port: PortChoice) -> VaultOptions {
     VaultOptions { port, ..VaultOptions::default() }
 }
 
+fn on_free_ports() -> StackOptions {
+    StackOptions { vault_port: Some(0), idp_port: Some(0), upstream_port: Some(0), ..StackOptions::default() }
+}
+
 #[tokio::test]
 async fn listens_on_loopback_only() {
     for bind in [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1))] {
@@ -33,13 +37,14 @@ async fn a_taken_port_is_replaced_when_it_was_only_preferred() {
 
 #[tokio::test]
 async fn gives_its_port_back() {
-    let options = StackOptions { vault_port: Some(0), idp_port: Some(0), ..StackOptions::default() };
-    let stack = Stack::start(options).await.expect("free ports");
-    let (vault, idp) = (stack.vault.addr(), stack.idp.addr());
+    let stack = Stack::start(on_free_ports()).await.expect("free ports");
+    let (vault, idp, upstream) = (stack.vault.addr(), stack.idp.addr(), stack.upstream.addr());
     assert!(!stack.vault.port_was_taken() && !stack.idp.port_was_taken());
+    assert!(!stack.upstream.port_was_taken());
     stack.shutdown().await;
     TcpListener::bind(vault).expect("the vault's port is free again");
     TcpListener::bind(idp).expect("the identity provider's port is free again");
+    TcpListener::bind(upstream).expect("the upstream's port is free again");
 }
 
 #[tokio::test]
@@ -58,11 +63,10 @@ async fn open_connections_end_with_the_server() {
 #[tokio::test]
 async fn names_and_secrets_are_as_asked_or_random_and_never_printed() {
     let asked = StackOptions {
-        vault_port: Some(0),
-        idp_port: Some(0),
         root_token: Some("root-canary".to_owned()),
         client_id: Some("me".to_owned()),
         client_secret: Some("secret-canary".to_owned()),
+        ..on_free_ports()
     };
     assert!(!format!("{asked:?}").contains("canary"));
     let stack = Stack::start(asked).await.expect("free ports");
@@ -71,8 +75,8 @@ async fn names_and_secrets_are_as_asked_or_random_and_never_printed() {
     let printed = format!("{stack:?}");
     assert!(!printed.contains("canary") && !printed.contains(stack.vault.unseal_key()), "{printed}");
 
-    let free = || StackOptions { vault_port: Some(0), idp_port: Some(0), ..StackOptions::default() };
-    let (one, two) = (Stack::start(free()).await.expect("ports"), Stack::start(free()).await.expect("ports"));
+    let one = Stack::start(on_free_ports()).await.expect("ports");
+    let two = Stack::start(on_free_ports()).await.expect("ports");
     assert_ne!(one.vault.root_token(), two.vault.root_token());
     assert_ne!(one.vault.unseal_key(), two.vault.unseal_key());
     assert_ne!(one.idp.client_id(), two.idp.client_id());

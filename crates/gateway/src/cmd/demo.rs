@@ -1,5 +1,8 @@
-//! `postern demo`: the tutorial, walked through before one's eyes: an OAuth2 login to a vault, and the secret at the
-//! end of a reference. Every step shows the command that a person would type, and does the same over HTTP.
+//! `postern demo`: the tutorial, walked through before one's eyes: an OAuth2 login to a vault, the secret at the end of a
+//! reference, and a gateway that puts it into requests and follows when it changes. Every step shows the command that a
+//! person would type, and does the same.
+
+mod load;
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -7,25 +10,23 @@ use std::process::{ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use http::Method;
-use http::header::HeaderName;
+use load::{Connection, Seen};
 use postern_devstack::{Stack, StackOptions, WARNING};
-use postern_secrets::Secret;
-use postern_secrets::client::{Client, Outgoing, Trust};
+use postern_secrets::client::{Client, Trust};
 use serde_json::{Value, json};
 use tokio::process::Command;
-use url::Url;
-use zeroize::Zeroizing;
 
-use super::dev::{stopped, taken_ports};
+use super::dev::{ask_vault, stopped, taken_ports};
+use super::sample::{self, Sample};
 use crate::report::{BOLD, DIM, GREEN, YELLOW};
 
 const ROOT_TOKEN: &str = "root";
 const EXPECTED: &str = "mypassword";
+/// What the secret is changed to.
+const CHANGED: &str = "newpassword";
 const REFERENCE: &str = "{vault://hashicorp-vault/password/pass}";
 /// What the tutorial prints, though it stores the key `pass`.
 const AS_PRINTED: &str = "{vault://hashicorp-vault/password/pw1}";
-const TOKEN: HeaderName = HeaderName::from_static("x-vault-token");
-
 const KONG_YAML: &str = r#"_format_version: "3.0"
 vaults:
   - name: hcv
@@ -43,6 +44,21 @@ vaults:
       oauth2_client_id: ${{ env "DECK_CLIENT_ID" }}
       oauth2_client_secret: ${{ env "DECK_CLIENT_SECRET" }}
       oauth2_audiences: ${{ env "DECK_ISSUER" }}api/v2/
+      ttl: 1    # seconds for which a value holds; then it is read again
+"#;
+
+/// What comes below it for the gateway.
+const SERVICES: &str = r#"services:
+  - name: echo
+    url: ${{ env "DECK_UPSTREAM" }}
+    routes:
+      - name: all
+        paths: [/]
+    plugins:
+      - name: request-transformer
+        config:
+          add:
+            headers: ["authorization:Bearer {vault://hashicorp-vault/password/pass}"]
 "#;
 
 /// The stack, and what the walk needs of it.
@@ -61,16 +77,20 @@ pub(super) async fn demo(once: bool) -> Result<ExitCode> {
     let client = Client::new(&Trust::none(), true);
     let directory = tempfile::Builder::new().prefix("postern-demo-").tempdir()?;
     let mut walk = Walk { stack, client, directory, step: 0 };
-    walk.tutorial().await?;
+    let file = walk.tutorial().await?;
+    let gateway = walk.gateway(&file, !once).await?;
+    walk.request(&gateway).await?;
+    walk.rotation(&gateway).await?;
     if !once {
-        walk.stay_up().await?;
+        walk.stay_up(&file, &gateway).await?;
     }
+    gateway.stop().await?;
     walk.stack.shutdown().await;
     Ok(ExitCode::SUCCESS)
 }
 
 impl Walk {
-    async fn tutorial(&mut self) -> Result<()> {
+    async fn tutorial(&mut self) -> Result<PathBuf> {
         say(&format!("{YELLOW}{WARNING}{YELLOW:#}"))?;
         self.servers()?;
         self.jwt_method().await?;
@@ -78,18 +98,22 @@ impl Walk {
         self.secret().await?;
         let file = self.kong_yaml()?;
         self.as_printed(&file).await?;
-        self.resolve(&file).await
+        self.resolve(&file).await?;
+        Ok(file)
     }
 
     fn servers(&mut self) -> Result<()> {
-        self.heading("An identity provider with one client, and a vault, are running")?;
+        self.heading(
+            "An identity provider with one client, a vault, and a service that echoes, are running",
+        )?;
         for (port, what) in taken_ports(&self.stack) {
             say(&format!("  The usual port of {what} is taken; it listens on {port} instead."))?;
         }
-        let (vault, idp) = (&self.stack.vault, &self.stack.idp);
+        let Stack { vault, idp, upstream } = &self.stack;
         say(&format!("  {DIM}vault{DIM:#}             {}", vault.url()))?;
         say(&format!("  {DIM}identity provider{DIM:#} {}", idp.url()))?;
-        say(&format!("  {DIM}client id{DIM:#}         {}", idp.client_id()))
+        say(&format!("  {DIM}client id{DIM:#}         {}", idp.client_id()))?;
+        say(&format!("  {DIM}echo service{DIM:#}      {}", upstream.url()))
     }
 
     async fn jwt_method(&mut self) -> Result<()> {
@@ -112,7 +136,8 @@ impl Walk {
 
     async fn policy(&mut self) -> Result<()> {
         self.heading("The policy `default` may read what is below secret/")?;
-        let current = self.request(Method::GET, "sys/policies/acl/default", None).await?;
+        let current =
+            ask_vault(&self.client, &self.stack, Method::GET, "sys/policies/acl/default", None).await?;
         let current = current["data"]["policy"].as_str().context("the vault has no default policy")?;
         let rule = "path \"secret/*\" {\n  capabilities = [\"read\"]\n}\n";
         let command = "(vault policy read default; printf 'path \"secret/*\" { capabilities = [\"read\"] }') \\\n      \
@@ -123,17 +148,14 @@ impl Walk {
 
     async fn secret(&mut self) -> Result<()> {
         self.heading("A secret is stored")?;
-        let command = format!("vault kv put -mount=secret password pass={EXPECTED}");
-        self.vault(&command, Method::PUT, "secret/data/password", json!({"data": {"pass": EXPECTED}})).await
+        self.store(EXPECTED).await
     }
 
     fn kong_yaml(&mut self) -> Result<PathBuf> {
         self.heading("kong.yaml says how to log in; it holds no credential")?;
         let file = self.directory.path().join("kong.yaml");
         std::fs::write(&file, KONG_YAML)?;
-        for line in KONG_YAML.lines() {
-            say(&format!("  {DIM}{line}{DIM:#}"))?;
-        }
+        show(KONG_YAML)?;
         Ok(file)
     }
 
@@ -156,33 +178,87 @@ impl Walk {
         say(&format!("\n{GREEN}The tutorial works, from end to end.{GREEN:#}"))
     }
 
-    async fn stay_up(&self) -> Result<()> {
+    async fn gateway(&mut self, file: &Path, usual_ports: bool) -> Result<Sample> {
+        self.heading("A gateway starts. kong.yaml says now what passes it, and where the secret goes")?;
+        std::fs::write(file, format!("{KONG_YAML}{SERVICES}"))?;
+        show(SERVICES)?;
+        let conf = sample::conf(usual_ports);
+        std::fs::write(self.directory.path().join("postern.conf"), conf)?;
+        say(&format!("  {GREEN}${GREEN:#} postern start -c postern.conf"))?;
+        let gateway = Sample::start(self.directory.path(), self.variables()).await?;
+        say(&format!("  {DIM}gateway{DIM:#}           {}", gateway.url()))?;
+        Ok(gateway)
+    }
+
+    async fn request(&mut self, gateway: &Sample) -> Result<()> {
+        self.heading("A request that knows no secret passes it; the service behind gets the secret")?;
+        say(&format!("  {GREEN}${GREEN:#} curl {}/hello", gateway.url()))?;
+        let echo = Connection::open(gateway.address()).await?.get("/hello").await?;
+        let authorization = &echo["headers"]["authorization"];
+        say(&format!("  the service got  {} {}", text(&echo["method"]), text(&echo["path"])))?;
+        say(&format!("                   {BOLD}authorization: {}{BOLD:#}", text(authorization)))?;
+        ensure!(
+            *authorization == format!("Bearer {EXPECTED}"),
+            "the header must have the value that is in the vault"
+        );
+        Ok(())
+    }
+
+    async fn rotation(&mut self, gateway: &Sample) -> Result<()> {
+        self.heading("The secret is changed in the vault, while requests pass")?;
+        let values = [&*format!("Bearer {EXPECTED}"), &*format!("Bearer {CHANGED}")];
+        let seen = load::during(gateway.address(), "authorization", values, self.store(CHANGED)).await?;
+        let Seen { old, new, failed, took, lasted } = &seen;
+        say(&format!(
+            "  {} requests in {:.1} s on {} connections: {old} had the old value, {new} the new one, {} failed",
+            seen.all(),
+            lasted.as_secs_f64(),
+            load::CONNECTIONS,
+            failed.len()
+        ))?;
+        for reason in failed.iter().take(3) {
+            say(&format!("  {YELLOW}{reason}{YELLOW:#}"))?;
+        }
+        ensure!(failed.is_empty(), "no request may fail when a secret changes");
+        let took = took.context("no request had the new value in time")?;
+        say(&format!(
+            "  {BOLD}{:.2} s{BOLD:#} from the write to the first request with the new value",
+            took.as_secs_f64()
+        ))?;
+        ensure!(*old > 0, "the load must have begun before the change");
+        say(&format!("\n{GREEN}The secret was changed under traffic, and no request failed.{GREEN:#}"))
+    }
+
+    async fn stay_up(&self, file: &Path, gateway: &Sample) -> Result<()> {
         let program = std::env::current_exe()?;
-        let file = self.directory.path().join("kong.yaml");
         say(&format!("\n{BOLD}Try next, in another terminal:{BOLD:#}"))?;
         for (name, value) in self.variables() {
             say(&format!("  export {name}={value}"))?;
         }
         say(&format!("  export VAULT_ADDR={} VAULT_TOKEN={ROOT_TOKEN}", self.stack.vault.url()))?;
-        let (program, file) = (program.display(), file.display());
+        let (program, file, directory) = (program.display(), file.display(), self.directory.path().display());
+        say(&format!("  curl {}/hello", gateway.url()))?;
+        say("  vault kv put -mount=secret password pass=another     (or bao; then ask again)")?;
         say(&format!("  {program} vault get '{REFERENCE}' -f {file}"))?;
         say(&format!("  {program} vault explain '{REFERENCE}' -f {file}"))?;
         say(&format!("  {program} vault list -f {file}"))?;
         say(&format!("  {program} config check {file}"))?;
-        say("  vault kv put -mount=secret password pass=another     (or bao; then get it again)")?;
-        say("\nEverything is gone when this ends. Ctrl-C ends it.")?;
+        say(&format!("  {program} reload -p {directory}     (after a change of {file}, or wait a second)"))?;
+        say(&format!("\nThe gateway's log is {}.", sample::log(self.directory.path()).display()))?;
+        say("Everything is gone when this ends. Ctrl-C ends it.")?;
         stopped().await
     }
 
     /// What the tutorial exports.
-    fn variables(&self) -> [(&'static str, String); 5] {
-        let (vault, idp) = (&self.stack.vault, &self.stack.idp);
+    fn variables(&self) -> [(&'static str, String); 6] {
+        let Stack { vault, idp, upstream } = &self.stack;
         [
             ("DECK_HCV_HOST", vault.addr().ip().to_string()),
             ("DECK_HCV_PORT", vault.addr().port().to_string()),
             ("DECK_ISSUER", idp.url()),
             ("DECK_CLIENT_ID", idp.client_id().to_owned()),
             ("DECK_CLIENT_SECRET", idp.client_secret().to_owned()),
+            ("DECK_UPSTREAM", upstream.url()),
         ]
     }
 
@@ -202,19 +278,14 @@ impl Walk {
     /// Shows a command and does the same.
     async fn vault(&self, command: &str, method: Method, path: &str, json: Value) -> Result<()> {
         say(&format!("  {GREEN}${GREEN:#} {command}"))?;
-        self.request(method, path, Some(json)).await?;
+        ask_vault(&self.client, &self.stack, method, path, Some(json)).await?;
         Ok(())
     }
 
-    async fn request(&self, method: Method, path: &str, json: Option<Value>) -> Result<Value> {
-        let url = Url::parse(&format!("{}/v1/{path}", self.stack.vault.url()))?;
-        let mut outgoing = Outgoing::new(method, url).secret_header(TOKEN, &Secret::from(ROOT_TOKEN))?;
-        if let Some(json) = json {
-            outgoing = outgoing.body("application/json", Zeroizing::new(json.to_string()), &[]);
-        }
-        let reply = self.client.send(outgoing).await?;
-        ensure!(reply.is_success(), "the vault answered {} to {path}: {}", reply.status, reply.shown());
-        Ok(serde_json::from_slice(reply.body()).unwrap_or(Value::Null))
+    /// Writes the secret.
+    async fn store(&self, value: &str) -> Result<()> {
+        let command = format!("vault kv put -mount=secret password pass={value}");
+        self.vault(&command, Method::PUT, "secret/data/password", json!({"data": {"pass": value}})).await
     }
 
     fn heading(&mut self, text: &str) -> Result<()> {
@@ -225,4 +296,12 @@ impl Walk {
 
 fn say(text: &str) -> Result<()> {
     Ok(writeln!(anstream::stdout().lock(), "{text}")?)
+}
+
+fn show(yaml: &str) -> Result<()> {
+    yaml.lines().try_for_each(|line| say(&format!("  {DIM}{line}{DIM:#}")))
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
 }
