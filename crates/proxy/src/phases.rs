@@ -87,11 +87,9 @@ pub(crate) async fn serve(
     if !route.plan.is_empty() {
         let mut running = std::mem::take(&mut exchange.running);
         let most = exchange.worker.options.limits.body_buffer;
-        let outcome = running
-            .access(&route.plan, &mut exchange.view, async |request| {
-                read_body(request, &mut body, most).await
-            })
-            .await;
+        // In a box, as all that the plainest request has no need of: what a future holds is moved several times.
+        let read = async |request: &mut view::Request| read_body(request, &mut body, most).await;
+        let outcome = Box::pin(running.access(&route.plan, &mut exchange.view, read)).await;
         exchange.running = running;
         match outcome {
             Ok(said) => {
@@ -316,7 +314,7 @@ async fn buffered(
     if !buffering || is_http2 {
         return Ok(ToUpstream::new(None, Some(body), is_http2));
     }
-    match body.collect(exchange.worker.options.limits.body_buffer).await {
+    match Box::pin(body.collect(exchange.worker.options.limits.body_buffer)).await {
         Ok(Collected::Whole(whole)) => Ok(ToUpstream::new(Some(whole), None, false)),
         Ok(Collected::More(first, rest)) => {
             Ok(ToUpstream::new(Some(first), Some(rest), false))

@@ -210,7 +210,8 @@ where
 {
     let (send, connection) = http1::Builder::new()
         .preserve_header_case(false)
-        .max_headers(200)
+        // A head goes out in one piece, and most requests are nothing else.
+        .writev(false)
         .handshake(io)
         .await
         .map_err(|error| reason(&error))?;
