@@ -7,8 +7,8 @@ use postern_plugins::view::{Request, Response, Source};
 use postern_router::Match;
 
 use crate::exchange::Exchange;
-use crate::listen::Connected;
 use crate::framing::value;
+use crate::listen::Connected;
 use crate::names;
 
 /// What `Via` and `Server` say of us.
@@ -25,15 +25,24 @@ pub(crate) fn says_https(trusted: bool, headers: &HeaderMap) -> bool {
 }
 
 /// Tells the upstream who the client is. What a neighbour says of it counts if the neighbour is trusted.
-pub(crate) fn add(request: &mut Request, connection: &Connected, trusted: bool, found: &Match, strip_path: bool) {
+pub(crate) fn add(
+    request: &mut Request,
+    connection: &Connected,
+    trusted: bool,
+    found: &Match,
+    strip_path: bool,
+) {
     let client = &request.client;
     // Behind no proxy the address is the connection's, whose texts are made once.
-    let ip = if client.ip == client.peer { connection.texts.peer.clone() } else { value(&client.ip.to_string()) };
+    let ip =
+        if client.ip == client.peer { connection.texts.peer.clone() } else { value(&client.ip.to_string()) };
     let headers = &mut request.headers;
     let chain = match headers.get(names::FORWARDED_FOR) {
         None => ip.clone(),
-        Some(chain) => HeaderValue::from_bytes(&[chain.as_bytes(), b", ", connection.texts.peer.as_bytes()].concat())
-            .unwrap_or_else(|_| ip.clone()),
+        Some(chain) => {
+            HeaderValue::from_bytes(&[chain.as_bytes(), b", ", connection.texts.peer.as_bytes()].concat())
+                .unwrap_or_else(|_| ip.clone())
+        }
     };
     let host = match headers.get(header::HOST) {
         Some(host) if host.as_bytes() == client.host.as_bytes() => host.clone(),
@@ -45,7 +54,10 @@ pub(crate) fn add(request: &mut Request, connection: &Connected, trusted: bool, 
             headers.insert(name, own);
         }
     };
-    tell(names::FORWARDED_PROTO, HeaderValue::from_static(if client.scheme.is_tls() { "https" } else { "http" }));
+    tell(
+        names::FORWARDED_PROTO,
+        HeaderValue::from_static(if client.scheme.is_tls() { "https" } else { "http" }),
+    );
     tell(names::FORWARDED_HOST, host);
     tell(names::FORWARDED_PORT, connection.texts.port.clone());
     tell(names::FORWARDED_PATH, value(&request.path));

@@ -169,7 +169,8 @@ fn is_needed(name: &str) -> bool {
 
 /// Removes what must not cross, in the order that the file's head explains.
 pub(crate) fn strip(headers: &mut HeaderMap) {
-    let is_suspect = |name: &HeaderName| is_identity(name.as_str()) || *name == header::EXPECT || is_hop_by_hop(name);
+    let is_suspect =
+        |name: &HeaderName| is_identity(name.as_str()) || *name == header::EXPECT || is_hop_by_hop(name);
     // Most heads hold nothing of it.
     if !headers.keys().any(is_suspect) {
         return;

@@ -387,7 +387,8 @@ async fn connection(
     let timing = worker.watch.timing(Phase::Head, speaker.limits);
     let connected = |tls, sni| {
         let timing = Arc::clone(&timing);
-        let texts = Texts { peer: framing::value(&peer.ip().to_string()), port: HeaderValue::from(local.port()) };
+        let texts =
+            Texts { peer: framing::value(&peer.ip().to_string()), port: HeaderValue::from(local.port()) };
         Rc::new(Connected { peer, local, tls, sni, timing, texts, requests: Cell::new(0) })
     };
     if !listener.tls {

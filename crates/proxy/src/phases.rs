@@ -316,9 +316,7 @@ async fn buffered(
     }
     match Box::pin(body.collect(exchange.worker.options.limits.body_buffer)).await {
         Ok(Collected::Whole(whole)) => Ok(ToUpstream::new(Some(whole), None, false)),
-        Ok(Collected::More(first, rest)) => {
-            Ok(ToUpstream::new(Some(first), Some(rest), false))
-        }
+        Ok(Collected::More(first, rest)) => Ok(ToUpstream::new(Some(first), Some(rest), false)),
         Err(error) => Err(error.status()),
     }
 }

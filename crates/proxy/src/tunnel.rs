@@ -24,7 +24,11 @@ pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
 }
 
 /// Passes the agreement on, and from then on all bytes. The request ends when the tunnel does.
-pub(crate) fn open(mut exchange: Box<Exchange>, client: OnUpgrade, mut response: Response<Incoming>) -> Reply {
+pub(crate) fn open(
+    mut exchange: Box<Exchange>,
+    client: OnUpgrade,
+    mut response: Response<Incoming>,
+) -> Reply {
     let upstream = hyper::upgrade::on(&mut response);
     let (mut parts, _) = response.into_parts();
     framing::strip_hop_by_hop(&mut parts.headers);

@@ -92,7 +92,6 @@ const ENDPOINT: Field = Field::new(
     Type::Record(&[Field::string("ip"), Field::integer("port").rules(&[Rule::Between(0.0, 65535.0)])]),
 );
 const STREAMS: &str = "routes of streams";
-const EXPRESSIONS: &str = "the router_flavor expressions";
 
 const FIELDS: &[Field] = &[
     ID,
@@ -143,12 +142,10 @@ const FIELDS: &[Field] = &[
         .default_text("v0")
         .rules(&[Rule::OneOf(&["v0", "v1"])])
         .doc("How the service's path, the route's and the request's become one."),
-    Field::new("expression", Type::String)
-        .unsupported(EXPRESSIONS)
-        .doc("An expression that a request must fit."),
+    Field::new("expression", Type::String).doc("An expression that a request must fit."),
     Field::new("priority", Type::Integer)
         .default(Default::None)
-        .unsupported(EXPRESSIONS)
+        .rules(&[Rule::Between(0.0, 70_368_744_177_663.0)])
         .doc("Among expressions that fit, the highest counts."),
 ];
 
@@ -168,6 +165,17 @@ fn matches_something(route: &Record) -> Result<(), (&'static str, String)> {
         Some(Value::Map(entries)) => !entries.is_empty(),
         other => other.is_some(),
     };
+    if given("expression") {
+        // Whether it says anything is the router's to find out, and whether it may stand here is router_flavor's.
+        let others = ["methods", "hosts", "headers", "paths", "snis"];
+        return match others.into_iter().find(|field| given(field)) {
+            Some(field) => Err((field, "cannot be set where 'expression' is".to_owned())),
+            None => Ok(()),
+        };
+    }
+    if given("priority") {
+        return Err(("priority", "belongs to an 'expression'".to_owned()));
+    }
     let protocols = texts(route, "protocols");
     let has = |name: &str| protocols.contains(&name);
     if given("snis") && !["https", "grpcs", "wss"].into_iter().any(has) {

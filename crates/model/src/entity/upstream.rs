@@ -248,7 +248,6 @@ const FIELDS: &[Field] = &[
     Field::foreign("client_certificate", "certificates").doc("The certificate that is shown to targets."),
     Field::boolean("use_srv_name")
         .default_bool(false)
-        .unsupported("SRV names as the Host of requests")
         .doc("Whether the Host is the name out of the SRV record."),
 ];
 

@@ -189,6 +189,9 @@ struct Index {
     upstreams: HashMap<String, (Uuid, Arc<entity::Upstream>)>,
 }
 
+/// The balancers of upstreams, by name.
+type Balancers = HashMap<String, (Arc<Balancer>, Arc<entity::Upstream>)>;
+
 macro_rules! each_list {
     ($snapshot:expr, $do:ident) => {
         $do!($snapshot.services);
@@ -374,7 +377,7 @@ impl<'a> Work<'a> {
     }
 
     fn services(&mut self, snapshot: &Snapshot, index: &Index) -> HashMap<Uuid, Arc<ServiceRef>> {
-        let balancers: HashMap<String, (Arc<Balancer>, Arc<entity::Upstream>)> = index
+        let balancers: Balancers = index
             .upstreams
             .iter()
             .map(|(name, (id, upstream))| {
@@ -399,7 +402,7 @@ impl<'a> Work<'a> {
         &mut self,
         entry: &Entry<entity::Service>,
         index: &Index,
-        balancers: &Arc<HashMap<String, (Arc<Balancer>, Arc<entity::Upstream>)>>,
+        balancers: &Arc<Balancers>,
     ) -> Option<ServiceRef> {
         let host = entry.record.text("host").unwrap_or_default();
         let upstream = balancers.get(host).map(|(_, upstream)| Arc::clone(upstream));
@@ -448,11 +451,7 @@ impl<'a> Work<'a> {
         balancer
     }
 
-    fn balancer_of(
-        &mut self,
-        entry: &Entry<entity::Service>,
-        balancers: &HashMap<String, (Arc<Balancer>, Arc<entity::Upstream>)>,
-    ) -> Arc<Balancer> {
+    fn balancer_of(&mut self, entry: &Entry<entity::Service>, balancers: &Balancers) -> Arc<Balancer> {
         let host = entry.record.text("host").unwrap_or_default();
         let port = match entry.record.get("port") {
             Some(Value::Integer(port)) => u16::try_from(*port).unwrap_or(80),

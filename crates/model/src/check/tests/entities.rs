@@ -256,8 +256,8 @@ fn refused() {
         ),
         (
             "routes: [{paths: [/], expression: 'http.path == \"/\"'}]",
-            "2:35: routes[0].expression",
-            "not supported yet: the router_flavor expressions",
+            "2:18: routes[0].paths",
+            "cannot be set where 'expression' is",
         ),
         (
             "consumers: [{}]",
@@ -313,11 +313,7 @@ fn refused() {
             "2:34: upstreams[0].algorithm",
             "not supported yet: the algorithm sticky-sessions",
         ),
-        (
-            "upstreams: [{name: u, use_srv_name: true}]",
-            "2:37: upstreams[0].use_srv_name",
-            "not supported yet: SRV names as the Host of requests",
-        ),
+        ("routes: [{paths: [/], priority: 1}]", "2:33: routes[0].priority", "belongs to an 'expression'"),
         (
             "upstreams: [{name: u, healthchecks: {active: {healthy: {http_statuses: [99]}}}}]",
             "2:73: upstreams[0].healthchecks.active.healthy.http_statuses[0]",
