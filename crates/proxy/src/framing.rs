@@ -266,7 +266,8 @@ mod tests {
 
     #[test]
     fn one_valid_host_or_400() {
-        let good: &[(&str, &[(&str, &str)], (&str, Option<u16>))] = &[
+        type Good = (&'static str, &'static [(&'static str, &'static str)], (&'static str, Option<u16>));
+        let good: &[Good] = &[
             ("/", &[("host", "Example.COM")], ("example.com", None)),
             ("/", &[("host", "a.b:8080")], ("a.b", Some(8080))),
             ("/", &[("host", "a_b:")], ("a_b", None)),

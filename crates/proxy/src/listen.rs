@@ -323,7 +323,7 @@ async fn look_over(worker: Rc<Worker>) {
         worker.watch.tick();
         worker.observe.flush();
         count = count.wrapping_add(1);
-        if count % TIDY == 0 {
+        if count.is_multiple_of(TIDY) {
             worker.pool.tidy();
         }
     }

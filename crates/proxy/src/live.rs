@@ -8,6 +8,7 @@ mod compile;
 mod service;
 
 use std::any::Any;
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use postern_model::entity::route::PathHandling;
@@ -15,7 +16,8 @@ use postern_plugins::directory::Directory;
 use postern_plugins::plan::{Plan, Plans};
 use postern_plugins::view::{RouteInfo, ServiceInfo};
 use postern_router::Router;
-use postern_secrets::slot::Derived;
+use postern_secrets::slot::{Derived, Slot};
+use uuid::Uuid;
 
 use crate::balance::{Balancer, PeerHealth};
 use crate::tls::Certificates;
@@ -31,6 +33,8 @@ pub struct Live {
     pub(crate) plans: Plans,
     pub(crate) directory: Arc<Directory>,
     pub(crate) certificates: Certificates,
+    /// The slots behind entities with references, to tell which these are.
+    slots: HashMap<Uuid, Arc<Slot>>,
     /// By name, for status and metrics.
     upstreams: Vec<(String, Weak<Balancer>)>,
     /// What the indexes were made of, so that changes are told.
@@ -39,6 +43,13 @@ pub struct Live {
 }
 
 impl Live {
+    /// The references in an entity, for the log of whoever fails for want of one.
+    pub(crate) fn references(&self, entity: Uuid) -> String {
+        let Some(slot) = self.slots.get(&entity) else { return String::new() };
+        let references: Vec<_> = slot.template().references().map(ToString::to_string).collect();
+        references.join(", ")
+    }
+
     /// Every upstream and service host that is in use, by name, with the health of its addresses.
     pub(crate) fn health(&self) -> Vec<(String, Vec<PeerHealth>)> {
         let balancers =

@@ -19,6 +19,7 @@ use postern_plugins::view::{self, Client, RequestId, Source};
 use postern_router::{Facts, Match, upstream_path};
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::balance::{self, HashInput, Picked, Tried};
 use crate::body::{Collected, FromClient, FromUpstream, ToClient, ToUpstream};
@@ -73,11 +74,11 @@ pub(crate) async fn serve(
     }
     exchange.view.route = Some(Arc::clone(&route.info));
     exchange.view.service = route.service.as_ref().map(|service| Arc::clone(&service.info));
-    let service = match service(route) {
+    let service = match service(&exchange, route) {
         Ok(service) => service,
         Err(unavailable) => {
             exchange.running = Running::without_access(&route.plan, &exchange.view);
-            return reply(exchange, unavailable, Source::Gateway);
+            return reply(exchange, *unavailable, Source::Gateway);
         }
     };
     let kept_host = head_for_upstream(&mut exchange, route, &service, found);
@@ -233,23 +234,39 @@ fn refuse_protocol(exchange: &Exchange, route: &Route, found: &Match, head: &Hea
 
 /// The service of a route, or why it cannot be asked. What is said to the client names no secret; what was found when
 /// the configuration took effect is in the log.
-fn service(route: &Route) -> Result<Arc<Service>, Answer> {
+fn service(exchange: &Exchange, route: &Route) -> Result<Arc<Service>, Box<Answer>> {
     let Some(service) = &route.service else {
         // As Kong: nothing is behind a route without a service, unless a plugin answers.
-        return Err(Answer::message(StatusCode::SERVICE_UNAVAILABLE, "no Service found with those values"));
+        return Err(Box::new(Answer::message(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no Service found with those values",
+        )));
     };
     let loaded = service.cell.load().filter(|_| service.enabled && service.broken.is_none());
     loaded.ok_or_else(|| {
-        tracing::warn!(
-            route = %route.info.id,
-            service = service.info.name.as_deref(),
-            service_id = %service.info.id,
-            enabled = service.enabled,
-            reason = service.broken.as_deref().unwrap_or("a reference in it has no usable value"),
-            "a request failed closed"
-        );
-        gateway(StatusCode::SERVICE_UNAVAILABLE)
+        if exchange.worker.tells(service.info.id) {
+            let unresolved = "a reference in it has no usable value";
+            let reason = if service.enabled {
+                service.broken.as_deref().unwrap_or(unresolved)
+            } else {
+                "it is disabled"
+            };
+            tracing::warn!(
+                request_id = %exchange.view.id,
+                route = named(&route.info.name, route.info.id),
+                service = named(&service.info.name, service.info.id),
+                references = exchange.live.references(service.info.id),
+                reason,
+                "requests fail closed"
+            );
+        }
+        Box::new(gateway(StatusCode::SERVICE_UNAVAILABLE))
     })
+}
+
+/// What people call an entity.
+fn named(name: &Option<String>, id: Uuid) -> String {
+    name.clone().unwrap_or_else(|| id.to_string())
 }
 
 /// The path for the upstream and the headers that tell it about the client, before plugins may change them. Gives the
@@ -585,15 +602,18 @@ fn verdict(exchange: &Exchange, verdict: Verdict) -> Option<Answer> {
         Verdict::Continue => None,
         Verdict::Answer(answer) => Some(*answer),
         Verdict::Unavailable { plugin, instance } => {
-            let route = exchange.view.route.as_ref().map(|route| route.id.to_string());
-            tracing::warn!(
-                request_id = %exchange.view.id,
-                route,
-                plugin,
-                plugin_id = %instance,
-                reason = "a reference in its configuration has no usable value",
-                "a request failed closed"
-            );
+            if exchange.worker.tells(instance) {
+                let route = exchange.view.route.as_ref().map(|route| named(&route.name, route.id));
+                tracing::warn!(
+                    request_id = %exchange.view.id,
+                    route,
+                    plugin,
+                    plugin_id = %instance,
+                    references = exchange.live.references(instance),
+                    reason = "a reference in its configuration has no usable value",
+                    "requests fail closed"
+                );
+            }
             Some(gateway(StatusCode::SERVICE_UNAVAILABLE))
         }
     }

@@ -39,10 +39,19 @@ pub(crate) fn render(
     default: ErrorType,
     id: RequestId,
 ) -> (HeaderMap, Bytes) {
-    let Answer { mut headers, body, .. } = answer;
+    let Answer { status, mut headers, body } = answer;
     let body = match body {
         AnswerBody::Empty => Bytes::new(),
         AnswerBody::Bytes(bytes) => bytes,
+        // A gRPC client reads the status and the reason from headers.
+        AnswerBody::Message(message) if is_grpc(request) => {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+            headers.insert("grpc-status", HeaderValue::from(grpc_status(status)));
+            if let Ok(message) = HeaderValue::from_str(&message) {
+                headers.insert("grpc-message", message);
+            }
+            Bytes::new()
+        }
         AnswerBody::Message(message) => {
             let form = accepted(request, default);
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type(form)));
@@ -51,6 +60,28 @@ pub(crate) fn render(
     };
     headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     (headers, body)
+}
+
+fn is_grpc(request: &HeaderMap) -> bool {
+    request.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// gRPC's own mapping of HTTP's codes, and Kong's for those that gateways give.
+fn grpc_status(status: StatusCode) -> u16 {
+    match status.as_u16() {
+        400 => 3,
+        401 => 16,
+        403 => 7,
+        404 => 5,
+        409 => 10,
+        429 => 8,
+        499 => 1,
+        500 => 13,
+        501 => 12,
+        502..=503 => 14,
+        504 => 4,
+        _ => 2,
+    }
 }
 
 fn content_type(form: ErrorType) -> &'static str {

@@ -273,7 +273,8 @@ impl<'a> Work<'a> {
         let routes = routes.collect();
         let kept = std::mem::take(&mut self.kept);
         let upstreams = std::mem::take(&mut self.upstreams);
-        Live { router, routes, plans, directory, certificates, upstreams, kept }
+        let slots = self.bundles.iter().map(|(id, bundle)| (*id, Arc::clone(bundle.slot()))).collect();
+        Live { router, routes, plans, directory, certificates, slots, upstreams, kept }
     }
 
     fn problem<T>(&mut self, entry: &Entry<T>, message: impl Into<String>) {

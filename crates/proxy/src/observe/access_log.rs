@@ -190,10 +190,6 @@ fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary) {
     lines.push(b'\n');
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a log tells the time of day, which tokio's clock does not know"
-)]
 fn now() -> OffsetDateTime {
     OffsetDateTime::now_utc()
 }
