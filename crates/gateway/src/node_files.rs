@@ -69,8 +69,7 @@ impl NodeFiles {
     /// The node that runs with this prefix.
     pub(crate) fn running(prefix: &Path) -> Result<(Self, Pid)> {
         let files = Self::at(prefix);
-        let pid = std::fs::read_to_string(&files.pid).ok().and_then(|text| text.trim().parse().ok());
-        let pid = pid.and_then(Pid::from_raw).filter(|pid| test_kill_process(*pid).is_ok());
+        let pid = files.named().filter(|pid| test_kill_process(*pid).is_ok());
         let pid = pid.ok_or_else(|| {
             Failure::new(
                 format!("no node is running with the prefix {}", prefix.display()),
@@ -78,6 +77,12 @@ impl NodeFiles {
             )
         })?;
         Ok((files, pid))
+    }
+
+    /// The process that the file names.
+    fn named(&self) -> Option<Pid> {
+        let text = std::fs::read_to_string(&self.pid).ok()?;
+        Pid::from_raw(text.trim().parse().ok()?)
     }
 
     /// Has the node read its configuration again, and waits for what comes of it.
@@ -107,7 +112,8 @@ impl NodeFiles {
     pub(crate) async fn quit(&self, pid: Pid, longest: Duration) -> Result<()> {
         kill_process(pid, Signal::QUIT)?;
         let until = Instant::now() + longest;
-        while test_kill_process(pid).is_ok() {
+        // A process that has ended is still there while its parent has not asked for its outcome, so its file counts too.
+        while test_kill_process(pid).is_ok() && self.named() == Some(pid) {
             if Instant::now() > until {
                 return Err(Failure::new("the node still has requests under way", "-t waits longer").into());
             }

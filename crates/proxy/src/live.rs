@@ -88,6 +88,9 @@ pub(crate) enum Cell<T> {
     Fixed(Arc<T>),
     /// It does.
     Live(Arc<Derived<T>>),
+    /// It cannot be made of the secrets that there are; the configuration is made again when they change. It must not
+    /// be a `Live` that refuses every value: a slot takes a value only if all who use it can.
+    Nothing,
 }
 
 impl<T> Cell<T> {
@@ -96,6 +99,7 @@ impl<T> Cell<T> {
         match self {
             Self::Fixed(value) => Some(Arc::clone(value)),
             Self::Live(derived) => derived.load(),
+            Self::Nothing => None,
         }
     }
 }
@@ -105,6 +109,7 @@ impl<T> Clone for Cell<T> {
         match self {
             Self::Fixed(value) => Self::Fixed(Arc::clone(value)),
             Self::Live(derived) => Self::Live(Arc::clone(derived)),
+            Self::Nothing => Self::Nothing,
         }
     }
 }

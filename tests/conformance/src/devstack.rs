@@ -37,6 +37,8 @@ pub struct DevStackInfo {
     pub client_secret: String,
     /// The echo service: `http://127.0.0.1:PORT`
     pub upstream: String,
+    /// The gateway in front of it, if there is one.
+    pub gateway: Option<String>,
 }
 
 impl DevStack {
@@ -45,9 +47,22 @@ impl DevStack {
     /// # Panics
     /// When the `postern` binary is not built, or does not start.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts it with a gateway in front of the echo service.
+    ///
+    /// # Panics
+    /// When the `postern` binary is not built, or does not start.
+    pub async fn with_gateway() -> Self {
+        Self::start_with(&["--gateway"]).await
+    }
+
+    async fn start_with(arguments: &[&str]) -> Self {
         let directory = TempDir::new().expect("a temporary directory");
         let mut command = Postern::bare_command(directory.path());
         command.args(["dev", "--json", "--vault-port", "0", "--idp-port", "0", "--upstream-port", "0"]);
+        command.args(arguments);
         let mut server = Server::start("postern-dev", command, directory);
         let info = server
             .ready(async |log| log.lines().find_map(|line| serde_json::from_str::<DevStackInfo>(line).ok()))

@@ -65,7 +65,7 @@ pub(super) async fn dev(dev: Dev) -> Result<ExitCode> {
         writeln!(err, "The usual port of {what} is taken; it listens on {taken} instead.")?;
     }
     drop(err);
-    let gateway = if dev.gateway { Some(gateway(&stack).await?) } else { None };
+    let gateway = if dev.gateway { Some(gateway(&stack, !dev.json).await?) } else { None };
     if dev.json {
         print_json(&stack, gateway.as_ref())?
     } else {
@@ -119,14 +119,15 @@ pub(super) async fn ask_vault(
     Ok(serde_json::from_slice(reply.body()).unwrap_or(Value::Null))
 }
 
-/// A gateway in front of the echo service, with a secret to begin with.
-async fn gateway(stack: &Stack) -> Result<(Sample, TempDir)> {
+/// A gateway in front of the echo service, with a secret to begin with. A person wants the ports of the documentation, a
+/// program any that are free.
+async fn gateway(stack: &Stack, usual_ports: bool) -> Result<(Sample, TempDir)> {
     let secret = json!({"data": {"pass": "mypassword"}});
     let client = Client::new(&Trust::none(), true);
     ask_vault(&client, stack, Method::PUT, "secret/data/password", Some(secret)).await?;
     let directory = tempfile::Builder::new().prefix("postern-dev-").tempdir()?;
     std::fs::write(directory.path().join("kong.yaml"), KONG_YAML)?;
-    std::fs::write(directory.path().join("postern.conf"), sample::conf(true))?;
+    std::fs::write(directory.path().join("postern.conf"), sample::conf(usual_ports))?;
     let address = stack.vault.addr();
     let variables = [
         ("DECK_VAULT_HOST", address.ip().to_string()),

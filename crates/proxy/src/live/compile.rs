@@ -438,7 +438,7 @@ impl<'a> Work<'a> {
                 Cell::Fixed(Arc::new(Service::new(&service, balancer, host.as_deref(), tls)))
             }
             // It has no host now: nothing to be asked, and 503 for who needs it.
-            (None, None) => self.cell(entry, "a service", |_| Err("it has no host".to_owned()))?,
+            (None, None) => Cell::Nothing,
         };
         let name = entry.record.text("name").map(str::to_owned);
         let info = Arc::new(ServiceInfo { id: entry.id, name });
@@ -592,6 +592,7 @@ impl<'a> Work<'a> {
         let cell = match self.cell(entry, definition.schema.name, make)? {
             Cell::Fixed(made) => plan::Cell::Fixed(made),
             Cell::Live(derived) => plan::Cell::live(move || derived.load()),
+            Cell::Nothing => plan::Cell::live(|| None),
         };
         Instance::new(entry.id, &head(entry, definition), definition, cell)
     }

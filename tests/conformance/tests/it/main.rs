@@ -9,4 +9,5 @@ mod faq;
 mod framing;
 mod lying_servers;
 mod real_parts;
+mod start;
 mod tutorial;
