@@ -174,6 +174,9 @@ pub(crate) enum Config {
         and as the first line of kong.yaml:\n  \
         # yaml-language-server: $schema=./kong.schema.json")]
     Schema,
+    /// Print a postern.conf with every setting, its default and what it does
+    #[command(after_help = "Example:\n  postern config settings > postern.conf")]
+    Settings,
 }
 
 /// Options of `dev`.

@@ -38,6 +38,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Vault(Vault::List { json, document }) => vault::list(&options, json, &document).await,
         Command::Config(Config::Check { file, json }) => config::check(&options, file, json).await,
         Command::Config(Config::Schema) => config::schema(),
+        Command::Config(Config::Settings) => config::settings(),
         #[cfg(feature = "dev")]
         Command::Dev(dev) => dev::dev(dev).await,
         #[cfg(feature = "dev")]

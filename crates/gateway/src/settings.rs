@@ -6,6 +6,7 @@
 
 mod conf;
 pub(crate) mod node;
+pub(crate) mod sample;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

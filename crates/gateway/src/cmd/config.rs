@@ -1,5 +1,5 @@
 //! `postern config check`: every violation, with path and line. The same code that a start runs. And
-//! `postern config schema`: what editors need to know.
+//! `postern config schema`: what editors need to know. And `postern config settings`: what can be set.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -58,6 +58,12 @@ pub(super) async fn check(options: &Options, file: Option<PathBuf>, json: bool) 
 pub(super) fn schema() -> Result<ExitCode> {
     let schema = postern_model::schema::json_schema(&Registry::bundled());
     println(&serde_json::to_string_pretty(&schema)?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a kong.conf with every setting.
+pub(super) fn settings() -> Result<ExitCode> {
+    println(crate::settings::sample::sample().trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -37,7 +37,7 @@ const fn spec(key: &'static str, default: &'static str, doc: &'static str) -> Sp
 #[rustfmt::skip]
 pub(crate) const SPECS: &[Spec] = &[
     spec("prefix", "", "Directory for the process id and logs; /var/lib/postern, or below the home directory without the right to write there."),
-    spec("log_level", "notice", "debug, info, notice, warn, error or crit."),
+    spec("log_level", "notice", "debug, info, notice, warn, error or crit. Read from the environment only: POSTERN_LOG_LEVEL."),
     spec("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 http2 ssl", "Where traffic comes in: addresses with the words ssl and http2; off for none."),
     spec("status_listen", "127.0.0.1:8007", "Where /status, /status/ready and /metrics are; off for nowhere."),
     spec("nginx_worker_processes", "auto", "Threads that serve; auto: as many as there are processors."),
