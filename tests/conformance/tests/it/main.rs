@@ -6,6 +6,7 @@ mod cases;
 mod commands;
 mod devstack_vs_openbao;
 mod faq;
+mod faults_under_load;
 mod framing;
 mod lying_servers;
 mod real_parts;
