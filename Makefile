@@ -24,8 +24,8 @@ demo: ## the tutorial, walked through on this machine; stays up until Ctrl-C, or
 	$(CARGO) build $(LOCKED) -p postern
 	@$(POSTERN) demo $(if $(filter-out 0,$(ONCE)),--once)
 
-dev: build ## the dev stack alone: a vault and an identity provider in memory
-	@$(POSTERN) dev
+dev: build ## the dev stack with a gateway in front: a vault, an identity provider and an echo service in memory
+	@$(POSTERN) dev --gateway
 
 # The black-box tests run the binary, so it is built before them.
 test: tools build ## every test, with real OpenBao and a real OIDC provider
