@@ -35,6 +35,8 @@ pub(crate) struct Exchange {
     pub(crate) upstream: Upstream,
     /// Whether the word of the neighbour counts.
     pub(crate) trusted: bool,
+    /// Whether it has come to its end and was told of.
+    pub(crate) told: bool,
 }
 
 /// When what happened.
@@ -96,24 +98,39 @@ impl Exchange {
 impl Finish {
     /// The response has ended, after so many bytes of body.
     pub(crate) fn run(&self, sent: u64, complete: bool) {
-        let Some(exchange) = self.exchange.take() else { return };
+        let Some(mut exchange) = self.exchange.take() else { return };
+        exchange.end(self.status, self.source, sent, complete, self.broken.get());
+    }
+}
+
+/// The client went away before there was an answer.
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if !self.told {
+            self.end(StatusCode::BAD_REQUEST, Source::Gateway, 0, false, false);
+        }
+    }
+}
+
+impl Exchange {
+    /// Tells of what came of it, once.
+    fn end(&mut self, status: StatusCode, source: Source, sent: u64, complete: bool, broken: bool) {
+        self.told = true;
+        let exchange = self;
         exchange.connection.timing.end();
         let gateway = exchange.gateway_time();
+        // nginx's word for a client that went away; where the upstream broke off, its own status says more.
+        let gone = StatusCode::from_u16(499).unwrap_or(status);
         let summary = Summary {
-            // nginx's word for a client that went away.
-            status: if complete { self.status } else { StatusCode::from_u16(499).unwrap_or(self.status) },
-            source: self.source,
+            status: if complete || broken { status } else { gone },
+            source,
             total: exchange.times.started.elapsed(),
             gateway,
             upstream: exchange.upstream_time(),
             received: exchange.received.bytes.get(),
             sent,
         };
-        let summary = match self.broken.get() {
-            true => Summary { status: self.status, ..summary },
-            false => summary,
-        };
-        exchange.worker.observe.request(&exchange, &summary);
+        exchange.worker.observe.request(exchange, &summary);
         exchange.running.log(&exchange.view, &summary);
     }
 }

@@ -13,8 +13,8 @@ use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -94,7 +94,7 @@ pub enum StartError {
 /// Traffic that is being served. Dropping it ends all connections at once; [`Proxy::drain`] lets them finish.
 pub struct Proxy {
     live: Arc<ArcSwap<Live>>,
-    workers: Vec<JoinHandle<()>>,
+    workers: Mutex<Vec<JoinHandle<()>>>,
     stop: watch::Sender<Stop>,
     counts: Vec<Arc<Counts>>,
     addresses: Vec<SocketAddr>,
@@ -149,7 +149,7 @@ impl Proxy {
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || task.run()).map_err(StartError::Worker)?);
         }
-        Ok(Self { live, workers: threads, stop, counts, addresses, _log: log })
+        Ok(Self { live, workers: Mutex::new(threads), stop, counts, addresses, _log: log })
     }
 
     /// Requests that begin from now on are served by this configuration; those under way keep theirs.
@@ -173,19 +173,23 @@ impl Proxy {
     }
 
     /// Takes no more connections, and lets requests that are under way finish, for so long at most.
-    pub async fn drain(mut self, longest: Duration) {
+    pub async fn drain(&self, longest: Duration) {
         self.stop.send_replace(Stop::Drain(Instant::now() + longest));
-        let workers = std::mem::take(&mut self.workers);
+        let workers = self.take_workers();
         let joined =
             tokio::task::spawn_blocking(move || workers.into_iter().for_each(|worker| drop(worker.join())));
         let _ = joined.await;
+    }
+
+    fn take_workers(&self) -> Vec<JoinHandle<()>> {
+        std::mem::take(&mut *self.workers.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 impl Drop for Proxy {
     fn drop(&mut self) {
         self.stop.send_replace(Stop::Now);
-        std::mem::take(&mut self.workers).into_iter().for_each(|worker| drop(worker.join()));
+        self.take_workers().into_iter().for_each(|worker| drop(worker.join()));
     }
 }
 

@@ -166,6 +166,7 @@ fn begin(
         running: Running::default(),
         upstream: Upstream::default(),
         trusted: sender.trusted,
+        told: false,
         worker,
         live,
         connection,

@@ -59,9 +59,7 @@ pub(super) async fn start(options: &Options) -> Result<ExitCode> {
     tell_service_manager("STOPPING=1");
     tracing::info!(seconds = drain.as_secs(), "ending: requests under way are finished first");
     status.not_ready();
-    if let Some(proxy) = apply.effect().stop()
-        && let Ok(proxy) = Arc::try_unwrap(proxy)
-    {
+    if let Some(proxy) = apply.effect().stop() {
         proxy.drain(drain).await;
     }
     apply.effect().engine().flush().await;

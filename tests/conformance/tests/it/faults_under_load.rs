@@ -49,6 +49,7 @@ impl Seen {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_request_fails_that_did_not_have_to() {
+    #[expect(clippy::disallowed_methods, reason = "the test's own setting, not the program's")]
     let seconds: u64 = std::env::var("LOAD_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(8);
     let ca = Ca::new("load");
     let mut bao = OpenBao::dev().await;
