@@ -10,12 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::StatusCode;
+use http::{StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use postern_plugins::plugin::BodyFilter;
 
 use crate::exchange::Finish;
+use crate::framing;
 use crate::pool::{Connection, Key};
 use crate::timed::{Phase, Timing};
 
@@ -63,11 +64,18 @@ pub(crate) struct FromClient {
     limit: u64,
     client: Arc<Timing>,
     received: Rc<Received>,
+    version: Version,
 }
 
 impl FromClient {
-    pub(crate) fn new(incoming: Incoming, limit: u64, client: Arc<Timing>, received: Rc<Received>) -> Self {
-        Self { incoming, limit, client, received }
+    pub(crate) fn new(
+        incoming: Incoming,
+        limit: u64,
+        client: Arc<Timing>,
+        received: Rc<Received>,
+        version: Version,
+    ) -> Self {
+        Self { incoming, limit, client, received, version }
     }
 
     /// All of it, if it is not longer than `most`; else what was read so far goes in front of the rest.
@@ -121,6 +129,11 @@ impl Body for FromClient {
                 self.received.too_large.set(true);
                 return Poll::Ready(Some(Err(BodyError::TooLarge)));
             }
+        }
+        if frame.is_trailers() && self.version < Version::HTTP_2 {
+            // hyper ends trailers at an empty line with CR, and forgets what follows one without: another parser may see
+            // a request there. So nothing is read from this connection any more.
+            self.client.end_soon();
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -202,6 +215,7 @@ impl Body for ToUpstream {
         }
         match frame {
             Some(Ok(frame)) if frame.is_trailers() && !trailers => Poll::Ready(None),
+            Some(Ok(frame)) => Poll::Ready(Some(Ok(without_forbidden(frame)))),
             frame => Poll::Ready(frame),
         }
     }
@@ -229,6 +243,36 @@ pub(crate) struct ToClient {
     /// Bytes so far.
     sent: u64,
     finish: Option<Box<Finish>>,
+    /// With HTTP/2: whether the client has room for what it was sent.
+    room: Option<Room>,
+}
+
+/// With HTTP/2 a client that does not read does not stop the connection, only its stream.
+struct Room {
+    client: Arc<Timing>,
+    /// Something was handed on, and nothing asked for since.
+    held: bool,
+}
+
+impl Room {
+    fn full(client: Arc<Timing>) -> Self {
+        let mut room = Self { client, held: false };
+        room.hold(true);
+        room
+    }
+
+    fn hold(&mut self, held: bool) {
+        if self.held != held {
+            self.held = held;
+            self.client.hold(held);
+        }
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.hold(false);
+    }
 }
 
 enum Kind {
@@ -250,25 +294,29 @@ pub(crate) struct FromUpstream {
 impl ToClient {
     /// Nothing.
     pub(crate) fn empty(finish: Option<Box<Finish>>) -> Self {
-        Self { kind: Kind::Empty, sent: 0, finish }
+        Self { kind: Kind::Empty, sent: 0, finish, room: None }
     }
 
     /// All of it.
     pub(crate) fn whole(bytes: Bytes, finish: Option<Box<Finish>>) -> Self {
-        Self { kind: Kind::Whole(bytes), sent: 0, finish }
+        Self { kind: Kind::Whole(bytes), sent: 0, finish, room: None }
     }
 
-    /// As it comes from the upstream, through filters if there are some.
+    /// As it comes from the upstream, through filters if there are some. `client` is the connection, if it speaks
+    /// HTTP/2.
     pub(crate) fn upstream(
         body: FromUpstream,
         filters: Vec<Box<dyn BodyFilter>>,
         finish: Box<Finish>,
+        client: Option<Arc<Timing>>,
     ) -> Self {
         let kind = match filters.is_empty() {
             true => Kind::Upstream(body),
             false => Kind::Filtered(body, filters),
         };
-        Self { kind, sent: 0, finish: Some(finish) }
+        // With no room at all, hyper does not even ask for the first bytes.
+        let room = client.map(Room::full);
+        Self { kind, sent: 0, finish: Some(finish), room }
     }
 
     /// The upstream's response is complete: the connection may serve another request, and the request is over.
@@ -292,6 +340,9 @@ impl Body for ToClient {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = &mut *self;
+        if let Some(room) = &mut this.room {
+            room.hold(false);
+        }
         let frame = match &mut this.kind {
             Kind::Empty => None,
             Kind::Whole(bytes) => {
@@ -322,6 +373,9 @@ impl Body for ToClient {
         };
         match &frame {
             Some(Ok(frame)) => {
+                if let Some(room) = &mut self.room {
+                    room.hold(true);
+                }
                 self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
                 if matches!(&self.kind, Kind::Upstream(body) if body.incoming.is_end_stream()) {
                     self.ended();
@@ -371,11 +425,23 @@ impl FromUpstream {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
         Poll::Ready(match frame {
-            Some(Ok(frame)) if frame.is_trailers() && !self.trailers => None,
-            Some(frame) => Some(frame.map_err(BodyError::Upstream)),
+            Some(Ok(frame)) if frame.is_trailers() && !self.trailers => {
+                // As with clients: what follows may be seen in two ways.
+                self.lease = None;
+                None
+            }
+            Some(frame) => Some(frame.map(without_forbidden).map_err(BodyError::Upstream)),
             None => None,
         })
     }
+}
+
+/// Data as it is, trailers without what belongs in a head.
+fn without_forbidden(mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    if let Some(trailers) = frame.trailers_mut() {
+        framing::strip_trailers(trailers);
+    }
+    frame
 }
 
 impl Drop for ToClient {

@@ -1,8 +1,10 @@
 //! What may cross the gateway: the head of a request with one meaning for every parser, or a refusal.
 //!
 //! Owns: Host, target and hop-by-hop rules, and that no client speaks in the gateway's own name. Must not know: routes,
-//! plugins. hyper has parsed the head and decided how long the body is; it refuses a length that is given twice or is no
-//! number, and ends the connection where a length and an encoding are both there.
+//! plugins. hyper has parsed the head and decided how long the body is; it refuses lengths that differ or are no
+//! number. Where a length and an encoding are both there, it goes by the encoding, forgets the length before anybody
+//! sees it, and ends the connection after the answer, as RFC 9112 (6.3) has it: so this file cannot refuse it. What is
+//! sent on is framed anew, by the body that was read, and has one length and no second meaning.
 //!
 //! The order matters. What the gateway itself says of a consumer is removed first, then what `Connection` names, and
 //! only then do plugins add theirs, so that a client can neither send such a header nor have ours removed.
@@ -41,14 +43,43 @@ pub(crate) fn accept(parts: &mut Parts) -> Result<Head, StatusCode> {
         Method::CONNECT | Method::TRACE => return Err(StatusCode::METHOD_NOT_ALLOWED),
         _ => {}
     }
+    one_encoding(&parts.headers)?;
     let (host, port) = authority(parts)?;
     let (path, query) = target(parts)?;
     let websocket = wants_websocket(parts);
+    if websocket && has_body(&parts.headers) {
+        // Where the body ends and the other protocol begins is more than two parsers agree on.
+        return Err(StatusCode::BAD_REQUEST);
+    }
     strip(&mut parts.headers);
+    if parts.version < Version::HTTP_2 {
+        // Nor do trailers of HTTP/1 cross.
+        parts.headers.remove(header::TRAILER);
+    }
     let grpc = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
         value.as_bytes().starts_with(b"application/grpc") && parts.version == Version::HTTP_2
     });
     Ok(Head { path, query, host, port, websocket, grpc })
+}
+
+/// `chunked`, once, or nothing. hyper takes whatever ends in `chunked`; but what stands before it would be lost on the
+/// way, and parsers differ in what they take for it.
+fn one_encoding(headers: &HeaderMap) -> Result<(), StatusCode> {
+    match is_chunked_or_plain(headers) {
+        true => Ok(()),
+        false => Err(StatusCode::BAD_REQUEST),
+    }
+}
+
+fn is_chunked_or_plain(headers: &HeaderMap) -> bool {
+    let mut encodings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_chunked = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    encodings.next().is_none_or(is_chunked) && encodings.next().is_none()
+}
+
+fn has_body(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0")
 }
 
 /// The one host of a request. A target in absolute form counts more than `Host` (RFC 9112, 3.2.2), and the two must
@@ -63,6 +94,15 @@ fn authority(parts: &mut Parts) -> Result<(String, Option<u16>), StatusCode> {
     let named = named.map(|host| parse_host(host.as_bytes())).transpose()?;
     let from_target =
         parts.uri.authority().map(|authority| parse_host(authority.as_str().as_bytes())).transpose()?;
+    // HTTP/1.1 wants a Host whatever the target is (RFC 9112, 3.2).
+    if named.is_none() && parts.version == Version::HTTP_11 {
+        return Err(REFUSED);
+    }
+    if let (None, Some(authority)) = (&named, parts.uri.authority()) {
+        // HTTP/2's authority is what Host is elsewhere: routes and upstreams look there.
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| REFUSED)?;
+        parts.headers.insert(header::HOST, host);
+    }
     match (from_target, named) {
         (Some(target), Some(named)) if target != named => Err(REFUSED),
         (Some(host), _) | (None, Some(host)) => Ok(host),
@@ -131,12 +171,15 @@ fn wants_websocket(parts: &Parts) -> bool {
         && has(header::CONNECTION, "upgrade")
 }
 
-/// Headers by which the gateway tells upstreams who a request is from.
+/// Headers by which the gateway tells upstreams who a request is from. `_` counts as `-`, because what runs behind CGI
+/// or WSGI cannot tell them apart.
 fn is_identity(name: &str) -> bool {
-    name.starts_with("x-")
-        && (name.starts_with("x-consumer-")
-            || name.starts_with("x-credential-")
-            || name.starts_with("x-anonymous-"))
+    const NAMES: [&str; 3] = ["x-consumer-", "x-credential-", "x-anonymous-"];
+    let begins = |with: &str| {
+        let same = |(byte, expected): (u8, u8)| byte == expected || byte == b'_' && expected == b'-';
+        name.len() >= with.len() && name.bytes().zip(with.bytes()).all(same)
+    };
+    name.starts_with('x') && NAMES.into_iter().any(begins)
 }
 
 /// Headers that are between two neighbours only.
@@ -205,11 +248,52 @@ pub(crate) fn accept_response(status: StatusCode, headers: &mut HeaderMap) -> Re
     if status.is_informational() {
         return Err("an informational response that nobody asked for");
     }
-    if headers.get_all(header::CONTENT_LENGTH).iter().nth(1).is_some() {
-        return Err("more than one Content-Length");
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter();
+    if let Some(length) = lengths.next() {
+        // `5, 5` is 5 to hyper, and would go to the client as it is.
+        if !length.as_bytes().iter().all(u8::is_ascii_digit) {
+            return Err("a Content-Length that is no number");
+        }
+        if lengths.next().is_some() {
+            return Err("more than one Content-Length");
+        }
+        if headers.contains_key(header::TRANSFER_ENCODING) {
+            return Err("both a Content-Length and a Transfer-Encoding");
+        }
+    }
+    if !is_chunked_or_plain(headers) {
+        return Err("a Transfer-Encoding other than chunked");
     }
     strip_hop_by_hop(headers);
+    if status == StatusCode::NO_CONTENT {
+        headers.remove(header::CONTENT_LENGTH);
+    }
     Ok(())
+}
+
+/// Removes from trailers, in either direction, what has a meaning only in a head: a parser that merges trailers into
+/// the head must not learn of a length, a host, a credential or a name of ours there (RFC 9110, 6.5.1).
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
+    let forbidden = |name: &str| {
+        is_identity(name)
+            || is_needed(name)
+            || HOP_BY_HOP.iter().any(|hop| hop == name)
+            || matches!(
+                name,
+                "trailer"
+                    | "expect"
+                    | "authorization"
+                    | "proxy-authorization"
+                    | "cookie"
+                    | "set-cookie"
+                    | "content-range"
+                    | "cache-control"
+                    | "max-forwards"
+                    | "range"
+            )
+    };
+    let named: Vec<_> = trailers.keys().filter(|name| forbidden(name.as_str())).cloned().collect();
+    named.into_iter().for_each(|name| drop(trailers.remove(name)));
 }
 
 /// Who sent a request: the address, and where a trusted neighbour says so the scheme, the host and the port.
@@ -273,7 +357,6 @@ mod tests {
             ("/", &[("host", "a_b:")], ("a_b", None)),
             ("/", &[("host", "[::1]:80")], ("[::1]", Some(80))),
             ("http://a.b/x", &[("host", "a.b")], ("a.b", None)),
-            ("http://a.b/x", &[], ("a.b", None)),
         ];
         for (target, headers, (host, port)) in good {
             let head = accept(&mut parts(Version::HTTP_11, target, headers)).unwrap();
@@ -293,12 +376,76 @@ mod tests {
             ("/", &[("host", "[x]")]),
             ("/", &[("host", "%61")]),
             ("http://a.b/x", &[("host", "c.d")]),
+            ("http://a.b/x", &[]),
         ];
         for (target, headers) in bad {
             let refused = accept(&mut parts(Version::HTTP_11, target, headers)).unwrap_err();
             assert_eq!(refused, StatusCode::BAD_REQUEST, "{target} {headers:?}");
         }
         assert_eq!(accept(&mut parts(Version::HTTP_10, "/", &[])).unwrap().host, "");
+        let mut http2 = parts(Version::HTTP_2, "http://a.b:81/x", &[]);
+        assert_eq!(accept(&mut http2).unwrap().host, "a.b");
+        assert_eq!(http2.headers[header::HOST], "a.b:81");
+    }
+
+    #[test]
+    fn one_encoding_or_400() {
+        let cases: &[(&[&str], bool)] = &[
+            (&[], true),
+            (&["chunked"], true),
+            (&["Chunked"], true),
+            (&["chunked", "chunked"], false),
+            (&["chunked, chunked"], false),
+            (&["gzip, chunked"], false),
+            (&["identity", "chunked"], false),
+            (&["xchunked"], false),
+            (&["chunked;q=1"], false),
+        ];
+        for (encodings, good) in cases {
+            let mut headers = vec![("host", "a")];
+            headers.extend(encodings.iter().map(|encoding| ("transfer-encoding", *encoding)));
+            let accepted = accept(&mut parts(Version::HTTP_11, "/", &headers));
+            assert_eq!(accepted.is_ok(), *good, "{encodings:?}");
+            let mut response = parts(Version::HTTP_11, "/", &headers).headers;
+            assert_eq!(accept_response(StatusCode::OK, &mut response).is_ok(), *good, "{encodings:?}");
+        }
+    }
+
+    #[test]
+    fn a_response_has_one_length() {
+        let cases: &[(&[(&str, &str)], bool)] = &[
+            (&[("content-length", "5")], true),
+            (&[("content-length", "5"), ("content-length", "5")], false),
+            (&[("content-length", "5, 5")], false),
+            (&[("content-length", "+5")], false),
+            (&[("content-length", "5"), ("transfer-encoding", "chunked")], false),
+        ];
+        for (headers, good) in cases {
+            let mut headers = parts(Version::HTTP_11, "/", headers).headers;
+            assert_eq!(accept_response(StatusCode::OK, &mut headers).is_ok(), *good, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn trailers_say_nothing_that_belongs_in_a_head() {
+        let mut trailers = parts(
+            Version::HTTP_11,
+            "/",
+            &[
+                ("grpc-status", "0"),
+                ("x-checksum", "1"),
+                ("x-consumer-id", "1"),
+                ("content-length", "5"),
+                ("transfer-encoding", "chunked"),
+                ("host", "a"),
+                ("connection", "close"),
+                ("authorization", "Basic"),
+            ],
+        )
+        .headers;
+        strip_trailers(&mut trailers);
+        let names: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["grpc-status", "x-checksum"]);
     }
 
     fn stripped(headers: &[(&str, &str)]) -> Vec<String> {
@@ -316,6 +463,8 @@ mod tests {
             ("X-Consumer-Groups", "admins"),
             ("x-credential-identifier", "1"),
             ("x-anonymous-consumer", "true"),
+            ("x_consumer_id", "1"),
+            ("x-consumer_id", "1"),
             ("x-consume", "kept"),
             ("accept", "*/*"),
         ]);

@@ -176,14 +176,20 @@ fn begin(
         (None, Ok(head)) => {
             let received = Rc::clone(&exchange.received);
             let timing = Arc::clone(&exchange.connection.timing);
-            let body = FromClient::new(incoming, limit, timing, received);
+            let version = exchange.view.client.version;
+            let body = FromClient::new(incoming, limit, timing, received, version);
             Ok((exchange, head, body, upgrade))
         }
-        (refused, _) => {
+        (refused, head) => {
             let unrouted = Arc::clone(exchange.live.plans.unrouted());
             exchange.running = Running::without_access(&unrouted, &exchange.view);
             let status = refused.unwrap_or(StatusCode::BAD_REQUEST);
-            Err(Box::new(reply(exchange, gateway(status), Source::Gateway)))
+            let mut answer = gateway(status);
+            if head.is_err() && exchange.view.client.version < Version::HTTP_2 {
+                // Who sent a head that two parsers may read in two ways has no second request.
+                answer = answer.with_header(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Err(Box::new(reply(exchange, answer, Source::Gateway)))
         }
     }
 }
@@ -493,6 +499,10 @@ fn request(
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
+    if body.size_hint().exact().is_none() && !service.is_http2() {
+        // Else hyper sends no body with a GET or a HEAD, whatever there is of it.
+        headers.insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let mut request = Request::new(body);
     *request.method_mut() = view.method.clone();
     *request.uri_mut() = uri;
@@ -548,9 +558,10 @@ fn deliver(
         response.headers.remove(header::CONTENT_LENGTH);
     }
     let status = response.status;
+    let client = trailers.then(|| Arc::clone(&exchange.connection.timing));
     let finish = exchange.finish(status, Source::Upstream);
     let body = FromUpstream { incoming, lease, trailers };
-    assemble(status, response.headers, ToClient::upstream(body, filters.into_vec(), finish))
+    assemble(status, response.headers, ToClient::upstream(body, filters.into_vec(), finish, client))
 }
 
 /// An answer of the gateway's or a plugin's.

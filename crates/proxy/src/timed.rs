@@ -41,6 +41,11 @@ const QUIET: usize = Phase::Quiet as usize;
 /// Where the limit for writes stands.
 const WRITE: usize = 3;
 
+/// Bytes that may come before the head of an answer is complete, other than that head. A peer that sends informational
+/// answers for ever ends here: each counts as a sign of life, and hyper reads over them.
+const BEFORE_ANSWER: u32 = 2 * 1024 * 1024;
+const ANSWERED: u32 = u32::MAX;
+
 /// The limits of a connection, in ticks: idle, head, body, write; 0 is none.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Limits([u32; 4]);
@@ -89,6 +94,11 @@ pub(crate) struct Timing {
     writing_since: AtomicU32,
     limits: [AtomicU32; 4],
     expired: AtomicBool,
+    /// Bytes that came while an answer was awaited; [`ANSWERED`] while none is.
+    unanswered: AtomicU32,
+    /// Streams of HTTP/2 whose client has no room for what it was sent, and since when none has had.
+    held: AtomicU32,
+    held_since: AtomicU32,
     /// Requests under way.
     requests: AtomicU32,
     drain: AtomicBool,
@@ -109,6 +119,9 @@ impl Watch {
             writing_since: AtomicU32::new(0),
             limits: limits.0.map(AtomicU32::new),
             expired: AtomicBool::new(false),
+            unanswered: AtomicU32::new(ANSWERED),
+            held: AtomicU32::new(0),
+            held_since: AtomicU32::new(0),
             requests: AtomicU32::new(0),
             drain: AtomicBool::new(self.draining.load(RELAXED)),
             reader: AtomicWaker::new(),
@@ -171,6 +184,43 @@ impl Timing {
         }
     }
 
+    /// A stream waits for room at the client, or no longer does. The limit is the one for writes, and each stream that
+    /// gets on counts for all of the connection.
+    pub(crate) fn hold(&self, held: bool) {
+        match held {
+            true => self.held.fetch_add(1, RELAXED),
+            false => self.held.fetch_sub(1, RELAXED),
+        };
+        self.held_since.store(self.now.load(RELAXED), RELAXED);
+    }
+
+    /// The connection ends with the request that is under way.
+    pub(crate) fn end_soon(&self) {
+        self.drain.store(true, RELAXED);
+        self.task.wake();
+    }
+
+    /// From now on the head of an answer is awaited.
+    pub(crate) fn ask(&self) {
+        self.unanswered.store(0, RELAXED);
+    }
+
+    /// It has come.
+    pub(crate) fn answered(&self) {
+        self.unanswered.store(ANSWERED, RELAXED);
+    }
+
+    /// So many bytes have come. Whether they are too many.
+    fn count(&self, bytes: usize) -> bool {
+        let before = self.unanswered.load(RELAXED);
+        if before == ANSWERED {
+            return false;
+        }
+        let now = before.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX)).min(ANSWERED - 1);
+        self.unanswered.store(now, RELAXED);
+        now > BEFORE_ANSWER
+    }
+
     /// Whether the connection took too long.
     pub(crate) fn has_expired(&self) -> bool {
         self.expired.load(RELAXED)
@@ -203,6 +253,7 @@ impl Timing {
         };
         over(&self.since, limit)
             || self.writing.load(RELAXED) && over(&self.writing_since, self.limits[WRITE].load(RELAXED))
+            || self.held.load(RELAXED) > 0 && over(&self.held_since, self.limits[WRITE].load(RELAXED))
     }
 
     fn expire(&self) {
@@ -252,8 +303,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         self.check()?;
+        let before = buf.filled().len();
         let outcome = Pin::new(&mut self.io).poll_read(cx, buf);
         let timing = &self.timing;
+        if timing.count(buf.filled().len() - before) {
+            return Poll::Ready(Err(io::Error::other("too much before an answer")));
+        }
         let waited = timing.reading.swap(outcome.is_pending(), RELAXED);
         if outcome.is_pending() {
             timing.reader.register(cx.waker());
@@ -327,6 +382,7 @@ mod tests {
         for (phase, seconds) in [(Phase::Idle, 4), (Phase::Head, 3), (Phase::Body, 2)] {
             let watch = Watch::default();
             let timing = watch.timing(phase, limits());
+            timing.reading.store(true, RELAXED);
             pass(&watch, seconds - 1);
             assert!(!timing.has_expired(), "{phase:?}");
             pass(&watch, 1);
@@ -341,7 +397,7 @@ mod tests {
     /// One byte a second, five times; then nothing.
     #[tokio::test]
     async fn a_head_that_trickles_ends_and_a_body_that_goes_on_does_not() {
-        for (phase, bytes_seen) in [(Phase::Idle, 4), (Phase::Body, 5)] {
+        for (phase, bytes_seen) in [(Phase::Idle, 3), (Phase::Body, 5)] {
             let watch = Watch::default();
             let (mut peer, io) = duplex(64);
             let mut io = Timed::new(io, watch.timing(phase, limits()));
@@ -384,6 +440,41 @@ mod tests {
             }
         };
         tokio::join!(write, look);
+    }
+
+    #[test]
+    fn a_stream_without_room_ends_its_connection() {
+        let watch = Watch::default();
+        let timing = watch.timing(Phase::Quiet, limits());
+        timing.hold(true);
+        timing.hold(true);
+        pass(&watch, 0);
+        timing.hold(false);
+        (0..20).for_each(|_| watch.tick());
+        assert!(!timing.has_expired());
+        pass(&watch, 1);
+        assert!(timing.has_expired());
+    }
+
+    #[tokio::test]
+    async fn what_comes_before_an_answer_is_bounded() {
+        let watch = Watch::default();
+        let (mut peer, io) = duplex(1024 * 1024);
+        let timing = watch.timing(Phase::Body, limits());
+        let mut io = Timed::new(io, Arc::clone(&timing));
+        let mut buffer = vec![0; 1024 * 1024];
+        for (ask, may_fail) in [(false, false), (true, true), (false, false)] {
+            match ask {
+                true => timing.ask(),
+                false => timing.answered(),
+            }
+            let mut failed = false;
+            for _ in 0..3 {
+                peer.write_all(&buffer.clone()).await.unwrap();
+                failed |= io.read_exact(&mut buffer).await.is_err();
+            }
+            assert_eq!(failed, may_fail);
+        }
     }
 
     #[test]

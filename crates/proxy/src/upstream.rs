@@ -131,7 +131,10 @@ async fn send_on(
     let timing = Arc::clone(&connection.timing);
     timing.limit(reach.limits);
     request.body_mut().on(Arc::clone(&timing));
-    match connection.send.try_send_request(request).await {
+    timing.ask();
+    let sent = connection.send.try_send_request(request).await;
+    timing.answered();
+    match sent {
         Ok(response) => Ok(Answered { response, lease: Some((key, connection)) }),
         Err(mut error) => {
             let unsent = error.take_message().map(Box::new);
