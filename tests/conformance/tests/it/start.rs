@@ -66,6 +66,26 @@ async fn the_file_is_watched() {
     assert_eq!((get(&gateway, "/one").await.0, get(&gateway, "/two").await.0), (200, 404));
 }
 
+/// A service of systemd's type `notify`, as `packaging/postern.service` is: it is told when it serves, and when it ends.
+#[tokio::test]
+async fn the_service_manager_is_told() {
+    let directory = tempfile::TempDir::new().expect("a temporary directory");
+    let path = directory.path().join("notify");
+    let socket = tokio::net::UnixDatagram::bind(&path).expect("a socket");
+    let path = path.to_str().expect("a path that is text");
+    let mut gateway = Postern::gateway(EMPTY, &[("NOTIFY_SOCKET", path)]).await;
+    let told = async || {
+        let mut buffer = [0; 64];
+        let read = tokio::time::timeout(std::time::Duration::from_secs(30), socket.recv(&mut buffer)).await;
+        let length = read.expect("it is told something").expect("a datagram");
+        String::from_utf8_lossy(&buffer[..length]).into_owned()
+    };
+    assert_eq!(told().await, "READY=1");
+    gateway.signal("-TERM");
+    assert_eq!(told().await, "STOPPING=1");
+    gateway.ended().await;
+}
+
 /// A first start fails closed, and says where and what to do.
 #[tokio::test]
 async fn what_does_not_start() {
