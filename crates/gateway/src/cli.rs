@@ -62,7 +62,11 @@ pub(crate) enum Command {
         POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start\n\n\
         SIGHUP reads the configuration again (it is also watched); SIGTERM, SIGINT and SIGQUIT end it when requests\n\
         under way are done")]
-    Start,
+    Start {
+        /// End when the process that started this one is gone, even if that was killed
+        #[arg(long, hide = true)]
+        with_parent: bool,
+    },
     /// Check everything that `start` would, and start nothing
     Check {
         /// kong.conf (default: as for -c)

@@ -23,7 +23,7 @@ use crate::cli::{self, Cli, Command, Config, Vault};
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
     let options = cli.options;
     match cli.command {
-        Command::Start => start::start(&options).await,
+        Command::Start { with_parent } => start::start(&options, with_parent).await,
         Command::Check { conf } => node::check(&options, conf).await,
         Command::Reload => node::reload(&options).await,
         Command::Quit { timeout } => node::quit(&options, timeout).await,

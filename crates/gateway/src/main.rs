@@ -24,7 +24,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse_from(cli::arguments());
     match &cli.command {
-        cli::Command::Start => report::start_node_logging(cli.verbosity(), settings::log_level()),
+        cli::Command::Start { .. } => report::start_node_logging(cli.verbosity(), settings::log_level()),
         _ => report::start_logging(cli.verbosity()),
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

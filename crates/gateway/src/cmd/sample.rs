@@ -48,7 +48,12 @@ impl Sample {
         let log = directory.join(LOG);
         let file = std::fs::File::create(&log)?;
         let mut command = Command::new(std::env::current_exe()?);
-        command.args(["start", "-c", "postern.conf"]).current_dir(directory).env_clear().envs(variables);
+        // Nobody would find a gateway that a killed demo has left behind.
+        command
+            .args(["start", "--with-parent", "-c", "postern.conf"])
+            .current_dir(directory)
+            .env_clear()
+            .envs(variables);
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file).kill_on_drop(true);
         let mut child = command.spawn()?;
         let until = Instant::now() + READY_WITHIN;

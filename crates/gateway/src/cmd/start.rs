@@ -30,8 +30,11 @@ use crate::settings::Settings;
 use crate::settings::node::Node;
 use crate::status;
 
-/// Runs the gateway until it is told to end.
-pub(super) async fn start(options: &Options) -> Result<ExitCode> {
+/// Runs the gateway until it is told to end; `with_parent`, also when its parent process is gone.
+pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCode> {
+    if with_parent {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
+    }
     let Running { settings, node, trust, document } = boot::run(options).await?;
     let files = NodeFiles::claim(&node.prefix)?;
     let Loaded { name, checked, hash } = document;

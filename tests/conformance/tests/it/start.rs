@@ -167,10 +167,13 @@ services:
 /// `postern dev --gateway`: a gateway that can be tried at once.
 #[tokio::test]
 async fn a_gateway_to_play_with() {
-    let stack = DevStack::with_gateway().await;
-    let gateway = stack.info.gateway.as_deref().expect("the address of a gateway");
-    let (status, echo) = send("GET", &format!("{gateway}/hello"), &[], Body::None).await.expect("an answer");
+    let mut stack = DevStack::with_gateway().await;
+    let hello = format!("{}/hello", stack.info.gateway.as_deref().expect("the address of a gateway"));
+    let (status, echo) = send("GET", &hello, &[], Body::None).await.expect("an answer");
     assert_eq!((status, &echo["headers"]["x-api-key"]), (200, &Value::from("mypassword")));
+    // It does not outlive whoever started it, not even one that could not tell it to end.
+    stack.kill().await;
+    until(async || send("GET", &hello, &[], Body::None).await.is_err()).await;
 }
 
 /// The demo ends with a secret that changes under traffic; it fails if a request does.
