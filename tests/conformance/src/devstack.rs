@@ -62,7 +62,8 @@ impl DevStack {
         let directory = TempDir::new().expect("a temporary directory");
         let mut command = Postern::bare_command(directory.path());
         command.args(["dev", "--json", "--vault-port", "0", "--idp-port", "0", "--upstream-port", "0"]);
-        command.args(arguments);
+        // It is killed in the end, and cannot tidy up.
+        command.args(arguments).env("TMPDIR", directory.path());
         let mut server = Server::start("postern-dev", command, directory);
         let info = server
             .ready(async |log| log.lines().find_map(|line| serde_json::from_str::<DevStackInfo>(line).ok()))
