@@ -10,7 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
 use postern_model::entity::Protocol;
 use postern_plugins::plan::{Running, Verdict, run_rewrite};
@@ -420,7 +420,7 @@ async fn ask(
         tracing::warn!(
             request_id = %exchange.view.id,
             route = %route.info.id,
-            target = %picked.target,
+            peer = %picked.target,
             address = %picked.address,
             attempt = exchange.upstream.tries,
             reason,
@@ -476,8 +476,12 @@ fn request(
         (_, Some(query)) => target_of([view.path.as_str(), "?", query].concat().into())?,
     };
     let mut headers = view.headers.clone();
-    // hyper says how long the body is, by the body.
-    headers.remove(header::CONTENT_LENGTH);
+    // hyper says how long the body is, by the body; but not of an empty one, whose length servers may insist on.
+    let was_given = headers.remove(header::CONTENT_LENGTH).is_some();
+    let has_meaning = matches!(view.method, Method::POST | Method::PUT | Method::PATCH);
+    if body.is_end_stream() && (was_given || has_meaning) {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
+    }
     let host = match (keeps_host, &service.host) {
         (true, _) => None,
         (false, Some(host)) => Some(host.clone()),

@@ -174,6 +174,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
         .transpose()
         .map_err(|why| at("replace.uri", &why))?;
     let headers = changes(&config, |lists| &lists.headers).map_err(|why| at("headers", &why))?;
+    headers::check(&headers).map_err(|why| at("headers", &why))?;
     let body = changes(&config, |lists| &lists.body).map_err(|why| at("body", &why))?;
     let query = changes(&config, |lists| &lists.querystring).map_err(|why| at("querystring", &why))?;
     let is_constant = uri.as_ref().is_none_or(Template::is_constant)

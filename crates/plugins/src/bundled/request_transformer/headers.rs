@@ -8,6 +8,24 @@ use http::header::{HOST, HeaderName, HeaderValue};
 use super::named::Change;
 use super::template::{Facts, Template};
 
+/// Whether what is the same for every request can stand in a header. A secret that cannot (a key with line ends in it) is
+/// refused here, so that no request goes on without it.
+///
+/// # Errors
+/// That it cannot. Not which: the name may have come out of a secret.
+pub(super) fn check(changes: &[Change]) -> Result<(), String> {
+    let cannot = |change: &&Change| match change {
+        Change::Replace(_, template) | Change::Add(_, template) | Change::Append(_, template) => {
+            template.is_constant() && HeaderValue::try_from(template.render(&Facts::default())).is_err()
+        }
+        Change::Remove(_) | Change::Rename(..) => false,
+    };
+    match changes.iter().find(cannot) {
+        Some(_) => Err("a value cannot stand in a header".to_owned()),
+        None => Ok(()),
+    }
+}
+
 /// Does the changes in their order.
 pub(super) fn apply(changes: &[Change], headers: &mut HeaderMap, facts: &Facts) {
     for change in changes {
