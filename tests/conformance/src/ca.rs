@@ -4,7 +4,7 @@
 
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, PKCS_RSA_SHA256, date_time_ymd,
 };
 
 /// A certificate authority: a root, or an intermediate made by [`Ca::intermediate`].
@@ -82,9 +82,21 @@ impl Ca {
         self.sign(server(names, validity))
     }
 
+    /// A server certificate whose key is an RSA key, as old clients need it.
+    ///
+    /// # Panics
+    /// When no key can be made.
+    pub fn issue_rsa(&self, names: &[&str]) -> Issued {
+        let key = KeyPair::generate_for(&PKCS_RSA_SHA256).expect("a new RSA key pair");
+        self.sign_key(&server(names, Validity::Now), &key)
+    }
+
     fn sign(&self, params: CertificateParams) -> Issued {
-        let key = new_key();
-        let cert = params.signed_by(&key, &self.issuer).expect("a certificate").pem();
+        self.sign_key(&params, &new_key())
+    }
+
+    fn sign_key(&self, params: &CertificateParams, key: &KeyPair) -> Issued {
+        let cert = params.signed_by(key, &self.issuer).expect("a certificate").pem();
         let chain = [&cert].into_iter().chain(&self.chain).cloned().collect();
         Issued { cert, key: key.serialize_pem(), chain }
     }

@@ -9,17 +9,20 @@
 //! never a skipped test. All of them listen on free loopback ports, keep their files in temporary directories,
 //! and end when their handle is dropped.
 
+pub mod ask;
 mod audit;
 pub mod ca;
 pub mod canary;
 pub mod cases;
 mod devstack;
 mod gateway;
+pub mod gateway_cases;
 pub mod http;
 mod oidc;
 mod openbao;
 mod outcome;
 mod postern;
+mod recorder;
 mod relay;
 mod server;
 mod stub;
@@ -32,6 +35,7 @@ pub use oidc::OidcProvider;
 pub use openbao::{OpenBao, TlsFiles};
 pub use outcome::Outcome;
 pub use postern::Postern;
+pub use recorder::{Recorder, Reply, Seen};
 pub use relay::Relay;
 pub use stub::{Answer, Stub};
 
