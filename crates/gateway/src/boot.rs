@@ -241,7 +241,11 @@ fn read(name: &str, file: &Path) -> Result<Vec<u8>> {
     if let Some(violation) = refuse_size(size) {
         return Err(Refused { file: name.to_owned(), violations: vec![violation] }.into());
     }
-    // The file may grow while it is read, or be none whose size is known.
+    if size == 0 {
+        // None whose size is known: a pipe, a device. In one piece, where growing would take twice as much and more.
+        let _ = bytes.try_reserve_exact(postern_model::document::MAX_BYTES as usize + 1);
+    }
+    // The file may grow while it is read.
     opened.take(postern_model::document::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failure)?;
     Ok(bytes)
 }

@@ -52,7 +52,7 @@ async fn a_read_of_another_shape() {
     let vault = Stub::http(always(Answer::json(200, &deleted))).await;
     refused(by_token(vault.port()), VAULT)
         .await
-        .stderr_has(&["version 3 of secret/password was deleted ([2J2026)"]);
+        .stderr_has(&["version 3 of secret/password was deleted (22026)"]);
 }
 
 #[tokio::test]
