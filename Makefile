@@ -29,7 +29,7 @@ dev: build ## the dev stack with a gateway in front: a vault, an identity provid
 
 # The black-box tests run the binary, so it is built before them.
 test: tools build ## every test, with real OpenBao and a real OIDC provider
-	$(CARGO) test $(LOCKED)
+	$(CARGO) test $(LOCKED) --no-fail-fast
 
 unit: ## the tests beside the code only; nothing to install
 	$(CARGO) test $(LOCKED) --lib --bins
