@@ -15,7 +15,6 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -337,8 +336,8 @@ async fn look_over(worker: Rc<Worker>) {
 struct Speaker {
     http1: http1::Builder,
     http2: http2::Builder<Local>,
-    plain: Option<TlsAcceptor>,
-    both: Option<TlsAcceptor>,
+    plain: TlsAcceptor,
+    both: TlsAcceptor,
     limits: timed::Limits,
     handshake: Duration,
 }
@@ -360,7 +359,7 @@ impl Speaker {
         let with = |protocols: &[&[u8]]| {
             let mut config = rustls::ServerConfig::clone(certificates);
             config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-            Some(TlsAcceptor::from(Arc::new(config)))
+            TlsAcceptor::from(Arc::new(config))
         };
         Self {
             http1,
@@ -402,7 +401,6 @@ async fn connection(
         return speak(worker, speaker, connected, stream, is_http2).await;
     }
     let acceptor = if listener.http2 { &speaker.both } else { &speaker.plain };
-    let Some(acceptor) = acceptor else { return };
     let stream = match timeout(speaker.handshake, acceptor.accept(stream)).await {
         Ok(Ok(stream)) => stream,
         failed => {
@@ -450,7 +448,7 @@ where
             let count = connected.requests.get() + 1;
             connected.requests.set(count);
             let mut reply = phases::serve(worker, connected, request).await;
-            if count == most && reply.version() < http::Version::HTTP_2 && !is_http2 {
+            if count == most && !is_http2 {
                 reply.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(reply)
@@ -480,10 +478,7 @@ async fn until_drained<C: Future>(
             told = true;
             shut_down(connection.as_mut());
         }
-        match connection.as_mut().poll(cx) {
-            Poll::Ready(outcome) => Poll::Ready(outcome),
-            Poll::Pending => Poll::Pending,
-        }
+        connection.as_mut().poll(cx)
     })
     .await
 }

@@ -302,7 +302,7 @@ impl ServerCertVerifier for Depth {
 
 /// Takes any certificate, as long as its owner has the key: Kong's default for upstreams.
 #[derive(Debug)]
-struct Anyone(Arc<rustls::crypto::CryptoProvider>);
+pub(crate) struct Anyone(pub(crate) Arc<rustls::crypto::CryptoProvider>);
 
 impl ServerCertVerifier for Anyone {
     fn verify_server_cert(

@@ -8,7 +8,7 @@
 //! they have, and when it changes [`Compiler::changed`] tells that the index is to be made again.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -26,6 +26,7 @@ use postern_plugins::view::{RouteInfo, ServiceInfo};
 use postern_router::{Flavour, Router};
 use postern_secrets::bundle::Bundle;
 use postern_secrets::rotate::Engine;
+use postern_secrets::slot::Derived;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -184,13 +185,13 @@ struct Work<'a> {
 /// What the index entities come to.
 struct Index {
     targets: HashMap<Uuid, Vec<entity::Target>>,
-    authorities: HashMap<Uuid, Arc<entity::CaCertificate>>,
-    certificates: HashMap<Uuid, Arc<entity::Certificate>>,
-    upstreams: HashMap<String, (Uuid, Arc<entity::Upstream>)>,
+    authorities: HashMap<Uuid, entity::CaCertificate>,
+    certificates: HashMap<Uuid, entity::Certificate>,
+    upstreams: HashMap<String, (Uuid, entity::Upstream)>,
 }
 
 /// The balancers of upstreams, by name.
-type Balancers = HashMap<String, (Arc<Balancer>, Arc<entity::Upstream>)>;
+type Balancers<'a> = HashMap<&'a str, (Arc<Balancer>, &'a entity::Upstream)>;
 
 macro_rules! each_list {
     ($snapshot:expr, $do:ident) => {
@@ -283,9 +284,9 @@ impl<'a> Work<'a> {
     }
 
     /// The present value of an entity that makes up an index. Without one it takes no part, until it has one.
-    fn now<T: Clone + Send + Sync + 'static>(&mut self, entry: &Entry<T>) -> Option<Arc<T>> {
+    fn now<T: Clone + Send + Sync + 'static>(&mut self, entry: &Entry<T>) -> Option<T> {
         if let Some(value) = &entry.value {
-            return Some(Arc::new(value.clone()));
+            return Some(value.clone());
         }
         let bundle = self.bundles.get(&entry.id)?;
         let (changed, armed) = (Arc::clone(&self.compiler.changed), Arc::clone(&self.armed));
@@ -301,17 +302,10 @@ impl<'a> Work<'a> {
         self.armed.store(true, Ordering::Release);
         let value = derived.load();
         if value.is_none() {
-            let reason = derived.problem();
-            let reason = reason.as_ref().map_or("a reference has no usable value", |reason| reason.as_str());
-            tracing::error!(
-                entity = entry.path,
-                line = entry.position.line,
-                reason,
-                "takes no part until it has a value"
-            );
+            tell(entry, &derived, "takes no part until it has a value");
         }
         self.kept.push(derived);
-        value
+        value.map(|value| T::clone(&value))
     }
 
     /// An entity that requests read, made into what they need.
@@ -334,14 +328,7 @@ impl<'a> Work<'a> {
         let filled = entry.clone();
         let derived = bundle.derive(name, move |texts| make(&filled.fill(texts)?));
         if derived.load().is_none() {
-            let reason = derived.problem();
-            let reason = reason.as_ref().map_or("a reference has no usable value", |reason| reason.as_str());
-            tracing::error!(
-                entity = entry.path,
-                line = entry.position.line,
-                reason,
-                "fails closed until it has a value"
-            );
+            tell(entry, &derived, "fails closed until it has a value");
         }
         Some(Cell::Live(derived))
     }
@@ -350,13 +337,13 @@ impl<'a> Work<'a> {
         let mut targets: HashMap<Uuid, Vec<entity::Target>> = HashMap::new();
         for entry in &snapshot.targets {
             if let Some(target) = self.now(entry) {
-                targets.entry(target.upstream.id).or_default().push((*target).clone());
+                targets.entry(target.upstream.id).or_default().push(target);
             }
         }
         let authorities =
             snapshot.ca_certificates.iter().filter_map(|entry| Some((entry.id, self.now(entry)?))).collect();
         // Only those that a service or an upstream shows; what listeners show is a cell.
-        let shown: Vec<Uuid> = snapshot
+        let shown: HashSet<Uuid> = snapshot
             .services
             .iter()
             .filter_map(|service| foreign(&service.record, "client_certificate"))
@@ -378,18 +365,18 @@ impl<'a> Work<'a> {
     }
 
     fn services(&mut self, snapshot: &Snapshot, index: &Index) -> HashMap<Uuid, Arc<ServiceRef>> {
-        let balancers: Balancers = index
+        let balancers: Balancers<'_> = index
             .upstreams
             .iter()
             .map(|(name, (id, upstream))| {
                 let targets = index.targets.get(id).map_or(&[][..], Vec::as_slice);
-                (name.clone(), (self.compiler.balancer(*id, upstream, targets), Arc::clone(upstream)))
+                (name.as_str(), (self.compiler.balancer(*id, upstream, targets), upstream))
             })
             .collect();
-        self.upstreams
-            .extend(balancers.iter().map(|(name, (balancer, _))| (name.clone(), Arc::downgrade(balancer))));
-        self.balancers.extend(balancers.values().map(|(balancer, _)| Arc::clone(balancer)));
-        let balancers = Arc::new(balancers);
+        for (name, (balancer, _)) in &balancers {
+            self.upstreams.push(((*name).to_owned(), Arc::downgrade(balancer)));
+            self.balancers.push(Arc::clone(balancer));
+        }
         let mut services = HashMap::new();
         for entry in &snapshot.services {
             if let Some(service) = self.service(entry, index, &balancers) {
@@ -403,11 +390,11 @@ impl<'a> Work<'a> {
         &mut self,
         entry: &Entry<entity::Service>,
         index: &Index,
-        balancers: &Arc<Balancers>,
+        balancers: &Balancers<'_>,
     ) -> Option<ServiceRef> {
         let host = entry.record.text("host").unwrap_or_default();
-        let upstream = balancers.get(host).map(|(_, upstream)| Arc::clone(upstream));
-        let (tls, broken) = match self.service_tls(entry, index, upstream.as_deref()) {
+        let upstream = balancers.get(host).map(|(_, upstream)| *upstream);
+        let (tls, broken) = match self.service_tls(entry, index, upstream) {
             Ok(tls) => (tls, None),
             Err(reason) => (None, Some(reason)),
         };
@@ -419,26 +406,30 @@ impl<'a> Work<'a> {
                 "fails closed until this heals"
             );
         }
-        // A host that rotates leads to another balancer, which only the compiler makes.
-        let is_fixed = entry.record.text("host").is_some()
-            && matches!(entry.record.get("port"), Some(Value::Integer(_)));
-        let fixed = is_fixed.then(|| self.balancer_of(entry, balancers));
-        let cell = match (fixed, self.entity_now_if_moving(entry, is_fixed)) {
-            (Some(balancer), _) => {
-                let host = upstream.as_ref().and_then(|upstream| upstream.host_header.clone());
+        let host_header = |upstream: &entity::Upstream| upstream.host_header.clone();
+        let cell = match (entry.record.text("host"), entry.record.get("port")) {
+            (Some(host), Some(Value::Integer(port))) => {
+                let balancer = match balancers.get(host) {
+                    Some((balancer, _)) => Arc::clone(balancer),
+                    None => self.single(host, u16::try_from(*port).unwrap_or(80)),
+                };
+                let host = upstream.and_then(host_header);
                 self.cell(entry, "a service", move |service| {
                     Ok(Service::new(service, Arc::clone(&balancer), host.as_deref(), tls.clone()))
                 })?
             }
-            (None, Some(service)) => {
-                let (balancer, host) = match balancers.get(service.host.as_str()) {
-                    Some((balancer, upstream)) => (Arc::clone(balancer), upstream.host_header.clone()),
-                    None => (self.single(&service.host, service.port), None),
-                };
-                Cell::Fixed(Arc::new(Service::new(&service, balancer, host.as_deref(), tls)))
-            }
-            // It has no host now: nothing to be asked, and 503 for who needs it.
-            (None, None) => Cell::Nothing,
+            // A host that rotates leads to another balancer, which only the compiler makes.
+            _ => match self.now(entry) {
+                Some(service) => {
+                    let (balancer, host) = match balancers.get(service.host.as_str()) {
+                        Some((balancer, upstream)) => (Arc::clone(balancer), host_header(upstream)),
+                        None => (self.single(&service.host, service.port), None),
+                    };
+                    Cell::Fixed(Arc::new(Service::new(&service, balancer, host.as_deref(), tls)))
+                }
+                // It has no host now: nothing to be asked, and 503 for who needs it.
+                None => Cell::Nothing,
+            },
         };
         let name = entry.record.text("name").map(str::to_owned);
         let info = Arc::new(ServiceInfo { id: entry.id, name });
@@ -450,26 +441,6 @@ impl<'a> Work<'a> {
         let balancer = self.compiler.single(host, port);
         self.balancers.push(Arc::clone(&balancer));
         balancer
-    }
-
-    fn balancer_of(&mut self, entry: &Entry<entity::Service>, balancers: &Balancers) -> Arc<Balancer> {
-        let host = entry.record.text("host").unwrap_or_default();
-        let port = match entry.record.get("port") {
-            Some(Value::Integer(port)) => u16::try_from(*port).unwrap_or(80),
-            _ => 80,
-        };
-        match balancers.get(host) {
-            Some((balancer, _)) => Arc::clone(balancer),
-            None => self.single(host, port),
-        }
-    }
-
-    fn entity_now_if_moving(
-        &mut self,
-        entry: &Entry<entity::Service>,
-        fixed: bool,
-    ) -> Option<Arc<entity::Service>> {
-        if fixed { None } else { self.now(entry) }
     }
 
     /// TLS to the peers of a service. A certificate that it needs and that has no value now is an error that heals: the
@@ -518,7 +489,7 @@ impl<'a> Work<'a> {
             verify,
             depth,
             authorities: authorities?,
-            certificate: certificate.map(|certificate| &**certificate),
+            certificate,
             http2: protocol == "grpcs",
         };
         self.compiler.client_tls(&tls).map(Some)
@@ -543,7 +514,7 @@ impl<'a> Work<'a> {
     fn directory(&mut self, snapshot: &Snapshot) -> Directory {
         macro_rules! present {
             ($list:expr) => {
-                $list.iter().filter_map(|entry| Some((entry.id, (*self.now(entry)?).clone()))).collect()
+                $list.iter().filter_map(|entry| Some((entry.id, self.now(entry)?))).collect()
             };
         }
         Directory::new(Source {
@@ -558,7 +529,7 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn router(&mut self, snapshot: &Snapshot) -> (Router, Vec<(Uuid, Arc<entity::Route>)>) {
+    fn router(&mut self, snapshot: &Snapshot) -> (Router, Vec<(Uuid, entity::Route)>) {
         let mut typed = Vec::with_capacity(snapshot.routes.len());
         let mut entries = Vec::with_capacity(snapshot.routes.len());
         for entry in &snapshot.routes {
@@ -567,7 +538,7 @@ impl<'a> Work<'a> {
                 entries.push(entry);
             }
         }
-        let routes = || typed.iter().enumerate().map(|(number, (_, route))| (number, &**route));
+        let routes = || typed.iter().enumerate().map(|(number, (_, route))| (number, route));
         match Router::new(routes(), self.compiler.flavour) {
             Ok(router) => (router, typed),
             Err(wrong) => {
@@ -596,6 +567,13 @@ impl<'a> Work<'a> {
         };
         Instance::new(entry.id, &head(entry, definition), definition, cell)
     }
+}
+
+/// Says why an entity with references has no value yet.
+fn tell<T, U: Send + Sync + 'static>(entry: &Entry<T>, derived: &Derived<U>, consequence: &'static str) {
+    let problem = derived.problem();
+    let reason = problem.as_ref().map_or("a reference has no usable value", |reason| reason.as_str());
+    tracing::error!(entity = entry.path, line = entry.position.line, reason, "{consequence}");
 }
 
 /// A plugin entity without its configuration, which may hang on references.
