@@ -1,0 +1,1 @@
+//! A client of the Admin API: what `postern sync` and its like are made of.
