@@ -4,7 +4,8 @@
 //! `references` (every `{vault://...}` of the file), vaults (here) and `cycles` (vaults that need each other);
 //! `nesting` (lists and the lists inside → every entity), `entities` (each → a record with its defaults, with `plugin`
 //! for what is special about those), `resolve` (identifiers, who refers to whom, with `unique`), `typed` (→
-//! [`Snapshot`]). Must not know: files, vault servers. `check` is the only validator: a start goes through it too.
+//! [`Snapshot`]). Entities that come one by one, as JSON, go through `single`, and all of them together through `rows`.
+//! Must not know: files, vault servers. `check` is the only validator: a start goes through it too.
 
 mod cycles;
 mod entities;
@@ -12,10 +13,14 @@ mod nesting;
 mod plugin;
 mod references;
 mod resolve;
+mod rows;
+mod single;
 mod typed;
 mod unique;
 
 pub(crate) use nesting::{NOT_YET, nested};
+pub use rows::rows;
+pub(crate) use single::{Single, single};
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;

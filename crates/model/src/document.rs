@@ -18,7 +18,7 @@ pub use root::{COLLECTIONS, Form, FormatVersion, Header};
 pub use text::{MAX_BYTES, refuse_size};
 pub use yaml::{MAX_DEPTH, MAX_NODES};
 
-use crate::violation::{Report, Violation};
+use crate::violation::{Position, Report, Violation};
 
 /// A document that is well-formed YAML. Whether it makes sense is for [`crate::check()`] to say.
 #[derive(Clone, Debug)]
@@ -34,6 +34,19 @@ pub struct Document {
 }
 
 impl Document {
+    /// What entities that stand in no file share: nothing.
+    pub(crate) fn none() -> Self {
+        let header = Header {
+            version: Some(FormatVersion::V3_0),
+            form: Form::Either,
+            transform: true,
+            workspace: None,
+            select_tags: Vec::new(),
+        };
+        let root = Node::new(Position::START, Value::Map(Vec::new()));
+        Self { header, collections: Vec::new(), root, report: Report::default() }
+    }
+
     /// The entities of one top-level list, such as `vaults`; none where there is no such list.
     pub fn collection(&self, name: &str) -> &[Node] {
         self.collections.iter().find(|(known, _)| *known == name).map_or(&[], |(_, nodes)| nodes)

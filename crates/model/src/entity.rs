@@ -22,7 +22,9 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub use certificate::{CaCertificate, Certificate, Sni};
-pub use consumer::{AclGroup, BasicauthCredential, Consumer, ConsumerGroup, KeyauthCredential};
+pub use consumer::{
+    AclGroup, BasicauthCredential, Consumer, ConsumerGroup, HmacauthCredential, JwtSecret, KeyauthCredential,
+};
 pub(crate) use definition::{DEFINITIONS, Definition, MEMBERSHIPS, definition, read};
 pub(crate) use fields::{Fields, quote_hint};
 pub use key::{Key, KeySet};

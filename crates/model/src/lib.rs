@@ -12,6 +12,9 @@
 //! 3. [`snapshot`] is what comes out: typed entities that refer to each other by identifiers.
 //! 4. [`violation`] is what all of them say when something is wrong. They say all of it, not only the first.
 //!
+//! Entities that come one by one, as JSON, take the second half of the same way: a [`Kind`] checks each, and
+//! [`check::rows()`] makes a [`Snapshot`] of all.
+//!
 //! And [`schema`] shows the field lists to others: to clients of `/schemas`, and to editors.
 //!
 //! Two rules hold throughout. A position points at the file *as written*, also where `${{ }}` has moved lines.
@@ -35,6 +38,7 @@ mod decode;
 pub mod document;
 pub mod entity;
 pub mod field;
+pub mod kind;
 mod path;
 pub mod schema;
 pub mod snapshot;
@@ -44,6 +48,7 @@ pub mod violation;
 pub use check::{Checked, check};
 pub use document::{Document, read};
 pub use entity::vault::VaultEntity;
+pub use kind::Kind;
 pub use snapshot::{Entry, Snapshot};
 pub use value::{Record, Text, Value};
 pub use violation::{Position, Severity, Violation};

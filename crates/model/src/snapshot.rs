@@ -8,8 +8,8 @@ use postern_secrets::{Secret, Template};
 use uuid::Uuid;
 
 use crate::entity::{
-    AclGroup, BasicauthCredential, CaCertificate, Certificate, Consumer, ConsumerGroup, Key, KeySet,
-    KeyauthCredential, Plugin, Route, Service, Sni, Target, Upstream, VaultEntity,
+    AclGroup, BasicauthCredential, CaCertificate, Certificate, Consumer, ConsumerGroup, HmacauthCredential,
+    JwtSecret, Key, KeySet, KeyauthCredential, Plugin, Route, Service, Sni, Target, Upstream, VaultEntity,
 };
 use crate::value::Record;
 use crate::violation::Position;
@@ -62,6 +62,8 @@ pub struct Snapshot {
     pub group_members: Vec<(Uuid, Uuid)>,
     pub keyauth_credentials: Vec<Entry<KeyauthCredential>>,
     pub basicauth_credentials: Vec<Entry<BasicauthCredential>>,
+    pub hmacauth_credentials: Vec<Entry<HmacauthCredential>>,
+    pub jwt_secrets: Vec<Entry<JwtSecret>>,
     pub acls: Vec<Entry<AclGroup>>,
     pub plugins: Vec<Entry<Plugin>>,
     pub upstreams: Vec<Entry<Upstream>>,

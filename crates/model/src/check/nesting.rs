@@ -26,14 +26,7 @@ pub(super) struct Found {
 pub(crate) const NOT_YET: &[(&str, &[&str])] = &[
     (
         "consumers",
-        &[
-            "hmacauth_credentials",
-            "jwt_secrets",
-            "oauth2_credentials",
-            "oauth2_tokens",
-            "mtls_auth_credentials",
-            "keyauth_enc_credentials",
-        ],
+        &["oauth2_credentials", "oauth2_tokens", "mtls_auth_credentials", "keyauth_enc_credentials"],
     ),
     ("services", &["filter_chains", "degraphql_routes", "oauth2_tokens", "oauth2_authorization_codes"]),
     ("routes", &["filter_chains"]),

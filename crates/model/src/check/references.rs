@@ -20,12 +20,19 @@ const MAX_CANDIDATES: usize = 500;
 pub(super) fn check(document: &Document, report: &mut Report) {
     let declared =
         document.collection(vault::COLLECTION).iter().filter_map(|vault| vault.get("prefix")?.as_str());
-    let mut walk = Walk { declared: declared.collect(), path: Vec::new(), report };
+    let mut walk = Walk { declared: Some(declared.collect()), path: Vec::new(), report };
     walk.node(&document.root);
 }
 
+/// The same of one entity, of which only the form of its references can be judged.
+pub(super) fn malformed(node: &Node, report: &mut Report) {
+    let mut walk = Walk { declared: None, path: Vec::new(), report };
+    walk.node(node);
+}
+
 struct Walk<'a> {
-    declared: HashSet<&'a str>,
+    /// The prefixes that there are, where that is known.
+    declared: Option<HashSet<&'a str>>,
     path: Vec<Step<'a>>,
     report: &'a mut Report,
 }
@@ -77,18 +84,19 @@ impl<'a> Walk<'a> {
     }
 
     fn reference(&mut self, reference: &Reference, scalar: &Scalar, position: Position) {
+        let Some(declared) = &self.declared else { return };
         let name = reference.name();
         let unknown = match Kind::parse(name) {
             Ok(_) => return,
-            Err(_) if self.declared.contains(&name) => return,
+            Err(_) if declared.contains(&name) => return,
             Err(unknown) => unknown,
         };
         let shown = if scalar.concealed { crate::document::CONCEALED } else { name };
         let hint = if unknown.known_elsewhere && !scalar.concealed {
             format!("this build has no vault of the kind {name}")
         } else {
-            let known = self.declared.iter().copied().chain(Kind::ALL.map(Kind::name));
-            let few = self.declared.len() <= MAX_CANDIDATES;
+            let known = declared.iter().copied().chain(Kind::ALL.map(Kind::name));
+            let few = declared.len() <= MAX_CANDIDATES;
             let near = self.report.hint(|| few.then(|| did_you_mean(name, known)).flatten()).flatten();
             near.filter(|_| !scalar.concealed)
                 .unwrap_or_else(|| "declare it under vaults, or correct the prefix".to_owned())

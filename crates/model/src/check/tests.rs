@@ -282,11 +282,11 @@ fn everything_is_told_at_once() {
 #[test]
 fn lists_that_nothing_uses_yet() {
     let said = said(
-        "consumers: [{username: a, jwt_secrets: [{key: x}], hmacauth_credentials: []}]\nlicenses: [{payload: x}]\n\
-         jwt_secrets: []\n",
+        "consumers: [{username: a, oauth2_credentials: [{key: x}], mtls_auth_credentials: []}]\nlicenses: [{payload: x}]\n\
+         oauth2_credentials: []\n",
     );
     let expected = [
-        "2:27: warning: consumers[0].jwt_secrets: jwt_secrets are not supported yet",
+        "2:27: warning: consumers[0].oauth2_credentials: oauth2_credentials are not supported yet",
         "3:1: warning: licenses: licenses are not supported yet",
     ];
     assert_eq!(said, expected);

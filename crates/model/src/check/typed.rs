@@ -23,6 +23,8 @@ pub(super) fn snapshot(items: Vec<Item>, ids: Vec<Uuid>, report: &mut Report) ->
             "consumer_group_consumers" => member(&mut lists.group_members, &item.record),
             "keyauth_credentials" => add(&mut lists.keyauth_credentials, item, id, read, report),
             "basicauth_credentials" => add(&mut lists.basicauth_credentials, item, id, read, report),
+            "hmacauth_credentials" => add(&mut lists.hmacauth_credentials, item, id, read, report),
+            "jwt_secrets" => add(&mut lists.jwt_secrets, item, id, read, report),
             "acls" => add(&mut lists.acls, item, id, read, report),
             "plugins" => add(&mut lists.plugins, item, id, plugin::read, report),
             "upstreams" => add(&mut lists.upstreams, item, id, read, report),

@@ -221,6 +221,36 @@ impl Node {
         }
     }
 
+    /// What came as JSON, as if it had been written at the first character of a file.
+    pub fn from_json(json: &serde_json::Value) -> Self {
+        use serde_json::Value as Json;
+        let at = Position::START;
+        let scalar = |kind: Kind, text: String, plain| {
+            Value::Scalar(Scalar { text: text.into(), kind, plain, concealed: false })
+        };
+        let value = match json {
+            Json::Null => scalar(Kind::Null, "null".to_owned(), true),
+            Json::Bool(truth) => scalar(Kind::Bool(*truth), truth.to_string(), true),
+            Json::Number(number) => {
+                let kind = match number.as_f64() {
+                    Some(float) if number.is_f64() => Kind::Float(float),
+                    _ => Kind::Integer(number.clone()),
+                };
+                scalar(kind, number.to_string(), true)
+            }
+            Json::String(text) => scalar(Kind::Text, text.clone(), false),
+            Json::Array(items) => Value::List(items.iter().map(Self::from_json).collect()),
+            Json::Object(entries) => {
+                let entry = |(key, value): (&String, &Json)| Entry {
+                    key: Key::made(key, at),
+                    value: Self::from_json(value),
+                };
+                Value::Map(entries.iter().map(entry).collect())
+            }
+        };
+        Self::new(at, value)
+    }
+
     /// The same value as JSON. Numbers that JSON cannot hold (`.inf`, `.nan`) become their text.
     pub fn to_json(&self) -> serde_json::Value {
         match self.value() {

@@ -42,6 +42,26 @@ pub struct BasicauthCredential {
     pub password: Text,
 }
 
+/// A name and a key for signatures, for `hmac-auth`.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "Kong's names; the field list says what each means")]
+pub struct HmacauthCredential {
+    pub consumer: Foreign,
+    pub username: Text,
+    pub secret: Text,
+}
+
+/// What tokens are checked by, for `jwt`.
+#[derive(Clone, Debug, Deserialize)]
+#[expect(missing_docs, reason = "Kong's names; the field list says what each means")]
+pub struct JwtSecret {
+    pub consumer: Foreign,
+    pub key: Text,
+    pub secret: Option<Text>,
+    pub rsa_public_key: Option<Text>,
+    pub algorithm: Text,
+}
+
 /// A group in the sense of the plugin `acl`.
 #[derive(Clone, Debug, Deserialize)]
 #[expect(missing_docs, reason = "Kong's names; the field list says what each means")]
@@ -78,6 +98,18 @@ pub(crate) static BASICAUTH_CREDENTIALS: Definition = Definition {
     cache_key: &["username"],
     ..PLAIN
 };
+
+/// Keys for signatures.
+pub(crate) static HMACAUTH_CREDENTIALS: Definition = Definition {
+    collection: "hmacauth_credentials",
+    schema: HMACAUTH_CREDENTIAL,
+    cache_key: &["username"],
+    ..PLAIN
+};
+
+/// What tokens are checked by.
+pub(crate) static JWT_SECRETS: Definition =
+    Definition { collection: "jwt_secrets", schema: JWT_SECRET, cache_key: &["key"], ..PLAIN };
 
 /// Groups in the sense of the plugin `acl`.
 pub(crate) static ACLS: Definition =
@@ -143,6 +175,46 @@ pub const BASICAUTH_CREDENTIAL: Schema = Schema {
     ],
     checks: &[],
 };
+
+/// The fields of a key for `hmac-auth`.
+pub const HMACAUTH_CREDENTIAL: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        CONSUMER_FIELD,
+        Field::string("username").required().unique().rules(TEXT).doc("The name that a signature must show."),
+        Field::string("secret").required().secret().rules(TEXT).doc("The key of its signatures."),
+        TAGS,
+    ],
+    checks: &[],
+};
+
+/// The fields of what tokens are checked by, for `jwt`.
+pub const JWT_SECRET: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        CONSUMER_FIELD,
+        Field::string("key").required().unique().rules(TEXT).doc("The issuer that a token must name."),
+        Field::string("secret").secret().rules(TEXT).doc("The key of signatures with a shared secret."),
+        Field::string("rsa_public_key")
+            .rules(&[Rule::Custom(rule::public_key)])
+            .doc("The public key of all other signatures, as PEM."),
+        Field::string("algorithm")
+            .required()
+            .default_text("HS256")
+            .rules(&[Rule::OneOf(JWT_ALGORITHMS)])
+            .doc("The algorithm of its signatures."),
+        TAGS,
+    ],
+    checks: &[],
+};
+
+/// Kong's list.
+const JWT_ALGORITHMS: &[&str] = &[
+    "HS256", "HS384", "HS512", "RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384",
+    "PS512", "EdDSA",
+];
 
 /// The fields of a group for `acl`.
 pub const ACL_GROUP: Schema = Schema {

@@ -25,6 +25,8 @@ pub(crate) struct Definition {
     pub(crate) cache_key: &'static [&'static str],
     /// Where neither of the two is there: fields from which an identifier is made. Never credentials.
     pub(crate) identity: &'static [&'static str],
+    /// Fields that keep what they refer to from being deleted; by all others it goes with what they refer to.
+    pub(crate) holds: &'static [&'static str],
     /// Its key in `_info.defaults`.
     pub(crate) defaults: Option<&'static str>,
     /// Fields that stand for others.
@@ -45,6 +47,7 @@ pub(super) const PLAIN: Definition = Definition {
     endpoint_key: None,
     cache_key: &[],
     identity: &[],
+    holds: &[],
     defaults: None,
     shorthands: &[],
     rewrite: None,
@@ -71,6 +74,8 @@ pub(crate) static DEFINITIONS: &[&Definition] = &[
     &MEMBERSHIPS,
     &consumer::KEYAUTH_CREDENTIALS,
     &consumer::BASICAUTH_CREDENTIALS,
+    &consumer::HMACAUTH_CREDENTIALS,
+    &consumer::JWT_SECRETS,
     &consumer::ACLS,
     &upstream::UPSTREAMS,
     &upstream::TARGETS,

@@ -68,6 +68,7 @@ pub(crate) static ROUTES: Definition = Definition {
     collection: "routes",
     schema: SCHEMA,
     endpoint_key: Some("name"),
+    holds: &["service"],
     identity: &["service", "protocols", "methods", "hosts", "paths", "headers", "snis"],
     defaults: Some("route"),
     rewrite: Some(rewrite),

@@ -81,6 +81,7 @@ pub(crate) static SERVICES: Definition = Definition {
     collection: "services",
     schema: SCHEMA,
     endpoint_key: Some("name"),
+    holds: &["client_certificate", "ca_certificates"],
     identity: &["protocol", "host", "port", "path"],
     defaults: Some("service"),
     shorthands: &[Field::string("url").doc("Short for protocol, host, port and path.")],

@@ -150,6 +150,7 @@ pub(crate) static UPSTREAMS: Definition = Definition {
     collection: "upstreams",
     schema: SCHEMA,
     endpoint_key: Some("name"),
+    holds: &["client_certificate"],
     defaults: Some("upstream"),
     ..PLAIN
 };
