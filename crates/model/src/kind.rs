@@ -159,11 +159,10 @@ impl Kind {
     /// # Errors
     /// Everything that is wrong with it, warnings included.
     pub fn check(self, json: &Map<String, Json>, plugins: &dyn Plugins) -> Result<Checked, Vec<Violation>> {
-        let (body, warnings) = match self.0 {
-            Which::Vault => single(Single::Vault, json, plugins)?,
-            Which::Other(definition) => single(Single::Other(definition), json, plugins)?,
-        };
-        Ok(Checked { body, warnings })
+        match self.0 {
+            Which::Vault => single(Single::Vault, json, plugins),
+            Which::Other(definition) => single(Single::Other(definition), json, plugins),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::references::malformed;
 use crate::document::{Document, Node};
 use crate::entity::{Definition, vault};
 use crate::field::Plugins;
+use crate::kind::Checked;
 use crate::violation::{Report, Violation};
 
 /// What is checked.
@@ -30,7 +31,7 @@ pub(crate) fn single(
     what: Single,
     json: &Map<String, Json>,
     plugins: &dyn Plugins,
-) -> Result<(Map<String, Json>, Vec<Violation>), Vec<Violation>> {
+) -> Result<Checked, Vec<Violation>> {
     let node = Node::from_json(&Json::Object(json.clone()));
     let mut report = Report::default();
     malformed(&node, &mut report);
@@ -45,7 +46,7 @@ pub(crate) fn single(
         violation.path.remove(0);
     }
     match body {
-        Some(body) if !refused => Ok((body, violations)),
+        Some(body) if !refused => Ok(Checked { body, warnings: violations }),
         _ => Err(violations),
     }
 }
