@@ -4,11 +4,13 @@
 //! coverage, on stable Rust); the tests below replay the committed corpora, so that a crash which was once found and
 //! added to `corpus/` stays fixed. A new target is a function here, a file in `targets/`, a `[[bin]]`, and a corpus.
 
+mod framing;
 mod pem;
 mod replies;
 mod router;
 mod values;
 
+pub use framing::framing;
 pub use pem::pem;
 pub use replies::{idp_reply, jwt_claims, vault_reply};
 pub use router::router;
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 11] = [
+        let targets: [Target; 12] = [
             ("reference", super::reference),
             ("template", super::template),
             ("deck_env", super::deck_env),
@@ -143,6 +145,7 @@ mod tests {
             ("subkey", super::subkey),
             ("snapshot", super::snapshot),
             ("router", super::router),
+            ("framing", super::framing),
         ];
         for (name, target) in targets {
             let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);

@@ -1,3 +1,4 @@
 //! Where a configuration is kept.
 
 pub mod file;
+pub mod store;

@@ -4,11 +4,12 @@
 //! `references` (every `{vault://...}` of the file), vaults (here) and `cycles` (vaults that need each other);
 //! `nesting` (lists and the lists inside → every entity), `entities` (each → a record with its defaults, with `plugin`
 //! for what is special about those), `resolve` (identifiers, who refers to whom, with `unique`), `typed` (→
-//! [`Snapshot`]). Entities that come one by one, as JSON, go through `single`, and all of them together through `rows`.
-//! Must not know: files, vault servers. `check` is the only validator: a start goes through it too.
+//! [`Snapshot`]). Entities that come one by one, as JSON, go through `single`, and all of them together through
+//! `rows`; `flat` takes a document apart into such. Must not know: files, vault servers. `check` is the only validator: a start goes through it too.
 
 mod cycles;
 mod entities;
+mod flat;
 mod nesting;
 mod plugin;
 mod references;
@@ -18,6 +19,7 @@ mod single;
 mod typed;
 mod unique;
 
+pub use flat::Flat;
 pub(crate) use nesting::{NOT_YET, nested};
 pub use rows::rows;
 pub(crate) use single::{Single, single};

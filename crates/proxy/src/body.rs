@@ -410,6 +410,12 @@ impl Body for ToClient {
     }
 }
 
+/// A whole body, passed through filters.
+pub(crate) fn filtered(body: Bytes, filters: &mut [Box<dyn BodyFilter>]) -> Bytes {
+    let body = filters.iter_mut().fold(body, |data, filter| filter.chunk(data));
+    [body, end(filters)].concat().into()
+}
+
 /// What filters still have, each passed through those after it.
 fn end(filters: &mut [Box<dyn BodyFilter>]) -> Bytes {
     let mut rest = BytesMut::new();

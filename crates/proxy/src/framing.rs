@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, StatusCode, Version};
 use crate::options::RealIp;
 
 /// A head that may cross.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Head {
     /// The path, normalised: the same is matched and sent.
     pub(crate) path: String,
@@ -28,7 +28,14 @@ pub(crate) struct Head {
     pub(crate) host: String,
     /// The port that was asked for, where there is one.
     pub(crate) port: Option<u16>,
-    /// Whether the client asks to speak WebSocket.
+    /// What is to be spoken.
+    pub(crate) speaks: Speaks,
+}
+
+/// What a client wants to speak besides plain HTTP.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Speaks {
+    /// Whether it asks to switch to WebSocket.
     pub(crate) websocket: bool,
     /// Whether it speaks gRPC.
     pub(crate) grpc: bool,
@@ -59,7 +66,7 @@ pub(crate) fn accept(parts: &mut Parts) -> Result<Head, StatusCode> {
     let grpc = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
         value.as_bytes().starts_with(b"application/grpc") && parts.version == Version::HTTP_2
     });
-    Ok(Head { path, query, host, port, websocket, grpc })
+    Ok(Head { path, query, host, port, speaks: Speaks { websocket, grpc } })
 }
 
 /// `chunked`, once, or nothing. hyper takes whatever ends in `chunked`; but what stands before it would be lost on the

@@ -20,6 +20,9 @@ pub mod dns;
 mod exchange;
 mod forwarded;
 mod framing;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 pub mod health;
 pub mod listen;
 pub mod live;

@@ -12,8 +12,9 @@ use http::header::{self, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::{Body as _, Incoming};
+use hyper::upgrade::OnUpgrade;
 use postern_model::entity::Protocol;
-use postern_plugins::plan::{Running, Verdict, run_rewrite};
+use postern_plugins::plan::{Plan, Running, Verdict, run_rewrite};
 use postern_plugins::plugin::Answer;
 use postern_plugins::view::{self, Client, RequestId, Source};
 use postern_router::{Facts, Match, upstream_path};
@@ -22,10 +23,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::balance::{self, HashInput, Picked, Tried};
-use crate::body::{Collected, FromClient, FromUpstream, ToClient, ToUpstream};
+use crate::body::{Collected, FromClient, FromUpstream, ToClient, ToUpstream, filtered};
 use crate::exchange::{Exchange, Times, Upstream};
 use crate::forwarded;
-use crate::framing::{self, Head};
+use crate::framing::{self, Head, Speaks};
 use crate::health::Outcome;
 use crate::listen::Connected;
 use crate::live::{Route, Service};
@@ -45,54 +46,47 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Reply {
     connection.timing.begin();
-    let (mut exchange, head, body, upgrade) = match begin(worker, connection, request) {
+    let Begun { mut exchange, speaks, body, upgrade } = match begin(worker, connection, request) {
         Ok(begun) => begun,
         Err(refused) => return *refused,
     };
     let live = Arc::clone(&exchange.live);
+    let unrouted = live.plans.unrouted();
 
     // rewrite
-    let said = match live.plans.unrouted().is_empty() {
+    let said = match unrouted.is_empty() {
         true => Verdict::Continue,
-        false => run_rewrite(live.plans.unrouted(), &mut exchange.view).await,
+        false => run_rewrite(unrouted, &mut exchange.view).await,
     };
     if let Some(answer) = verdict(&exchange, said) {
-        exchange.running = Running::without_access(live.plans.unrouted(), &exchange.view);
-        return reply(exchange, answer, Source::Plugin);
+        return early(exchange, unrouted, answer, Source::Plugin);
     }
 
     // route
-    let Some(found) = find(&exchange, &head) else {
-        exchange.running = Running::without_access(live.plans.unrouted(), &exchange.view);
+    let Some(found) = find(&exchange) else {
         let answer = Answer::message(StatusCode::NOT_FOUND, "no Route matched with those values");
-        return reply(exchange, answer, Source::Gateway);
+        return early(exchange, unrouted, answer, Source::Gateway);
     };
     let route = &live.routes[found.route];
-    if let Some(answer) = refuse_protocol(&exchange, route, &found, &head) {
-        exchange.running = Running::without_access(live.plans.unrouted(), &exchange.view);
-        return reply(exchange, answer, Source::Gateway);
+    if let Some(answer) = refuse_protocol(&exchange, route, &found, speaks) {
+        return early(exchange, unrouted, answer, Source::Gateway);
     }
     exchange.view.route = Some(Arc::clone(&route.info));
     exchange.view.service = route.service.as_ref().map(|service| Arc::clone(&service.info));
     let service = match service(&exchange, route) {
         Ok(service) => service,
-        Err(unavailable) => {
-            exchange.running = Running::without_access(&route.plan, &exchange.view);
-            return reply(exchange, *unavailable, Source::Gateway);
-        }
+        Err(unavailable) => return early(exchange, &route.plan, *unavailable, Source::Gateway),
     };
     let kept_host = head_for_upstream(&mut exchange, route, &service, found);
 
     // access
     let mut body = Some(body);
     if !route.plan.is_empty() {
-        let mut running = std::mem::take(&mut exchange.running);
         let most = exchange.worker.options.limits.body_buffer;
-        // In a box, as all that the plainest request has no need of: what a future holds is moved several times.
         let read = async |request: &mut view::Request| read_body(request, &mut body, most).await;
-        let outcome = Box::pin(running.access(&route.plan, &mut exchange.view, read)).await;
-        exchange.running = running;
-        match outcome {
+        // In a box, as all that the plainest request has no need of: what a future holds is moved several times.
+        let access = Box::pin(exchange.running.access(&route.plan, &mut exchange.view, read));
+        match access.await {
             Ok(said) => {
                 if let Some(answer) = verdict(&exchange, said) {
                     return reply(exchange, answer, Source::Plugin);
@@ -107,38 +101,48 @@ pub(crate) async fn serve(
         Ok(body) => body,
         Err(status) => return reply(exchange, gateway(status), Source::Gateway),
     };
-    let (answered, cookie) = match ask(&mut exchange, route, &service, body, kept_host, &head).await {
+    let (answered, cookie) = match ask(&mut exchange, route, &service, body, kept_host, speaks).await {
         Ok(answered) => answered,
         Err(answer) => return reply(exchange, answer, Source::Gateway),
     };
 
     // response
-    deliver(exchange, answered, cookie, upgrade, head)
+    deliver(exchange, answered, cookie, upgrade.filter(|_| speaks.websocket))
+}
+
+/// A request that may go on.
+struct Begun {
+    exchange: Box<Exchange>,
+    speaks: Speaks,
+    body: FromClient,
+    /// The connection, once it is to speak something else.
+    upgrade: Option<OnUpgrade>,
 }
 
 /// From the connection and the head to an exchange; or the refusal of a head that may not cross.
-#[expect(clippy::type_complexity, reason = "used in one place")]
 fn begin(
     worker: Rc<Worker>,
     connection: Rc<Connected>,
     mut request: Request<Incoming>,
-) -> Result<(Box<Exchange>, Head, FromClient, Option<hyper::upgrade::OnUpgrade>), Box<Reply>> {
+) -> Result<Begun, Box<Reply>> {
     let started = Instant::now();
     let live = worker.live();
     let wants_upgrade = request.headers().contains_key(header::UPGRADE);
     let upgrade = wants_upgrade.then(|| hyper::upgrade::on(&mut request));
     let (mut parts, incoming) = request.into_parts();
     let sender = framing::sender(connection.peer, &parts.headers, &worker.options.real_ip);
-    let head = framing::accept(&mut parts);
     let limit = worker.options.limits.body_size;
-    let refused = match &head {
-        Err(status) => Some(*status),
-        Ok(_) if limit > 0 && incoming.size_hint().lower() > limit => Some(StatusCode::PAYLOAD_TOO_LARGE),
-        Ok(_) => None,
-    };
-    let (path, query, host, port) = match &head {
-        Ok(head) => (head.path.clone(), head.query.clone(), head.host.clone(), head.port),
-        Err(_) => (String::new(), None, String::new(), None),
+    let (Head { path, query, host, port, speaks }, refused) = match framing::accept(&mut parts) {
+        Ok(head) if limit > 0 && incoming.size_hint().lower() > limit => {
+            (head, Some(gateway(StatusCode::PAYLOAD_TOO_LARGE)))
+        }
+        Ok(head) => (head, None),
+        // Who sent a head that two parsers may read in two ways has no second request.
+        Err(status) if parts.version < Version::HTTP_2 => {
+            let close = HeaderValue::from_static("close");
+            (Head::default(), Some(gateway(status).with_header(header::CONNECTION, close)))
+        }
+        Err(status) => (Head::default(), Some(gateway(status))),
     };
     let view = view::Request::new(view::Head {
         method: parts.method,
@@ -157,9 +161,8 @@ fn begin(
         directory: Arc::clone(&live.directory),
         id: RequestId(fastrand::u128(..)),
     });
-    let id = view.id.header();
-    let mut exchange = Box::new(Exchange {
-        id,
+    let exchange = Box::new(Exchange {
+        id: view.id.header(),
         times: Times { started, left: None, answered: None },
         target: parts.uri,
         received: Rc::default(),
@@ -172,33 +175,21 @@ fn begin(
         connection,
         view,
     });
-    match (refused, head) {
-        (None, Ok(head)) => {
-            let received = Rc::clone(&exchange.received);
-            let timing = Arc::clone(&exchange.connection.timing);
-            let version = exchange.view.client.version;
-            let body = FromClient::new(incoming, limit, timing, received, version);
-            Ok((exchange, head, body, upgrade))
-        }
-        (refused, head) => {
-            let unrouted = Arc::clone(exchange.live.plans.unrouted());
-            exchange.running = Running::without_access(&unrouted, &exchange.view);
-            let status = refused.unwrap_or(StatusCode::BAD_REQUEST);
-            let mut answer = gateway(status);
-            if head.is_err() && exchange.view.client.version < Version::HTTP_2 {
-                // Who sent a head that two parsers may read in two ways has no second request.
-                answer = answer.with_header(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Err(Box::new(reply(exchange, answer, Source::Gateway)))
-        }
+    if let Some(answer) = refused {
+        let live = Arc::clone(&exchange.live);
+        return Err(Box::new(early(exchange, live.plans.unrouted(), answer, Source::Gateway)));
     }
+    let received = Rc::clone(&exchange.received);
+    let timing = Arc::clone(&exchange.connection.timing);
+    let body = FromClient::new(incoming, limit, timing, received, parts.version);
+    Ok(Begun { exchange, speaks, body, upgrade })
 }
 
-fn find(exchange: &Exchange, head: &Head) -> Option<Match> {
+fn find(exchange: &Exchange) -> Option<Match> {
     let view = &exchange.view;
     let facts = Facts {
         method: &view.method,
-        host: &head.host,
+        host: &view.client.host,
         port: view.client.port,
         path: &view.path,
         query: view.query.as_deref(),
@@ -212,7 +203,7 @@ fn find(exchange: &Exchange, head: &Head) -> Option<Match> {
 }
 
 /// What a route does not take: plain text where it wants TLS, anything but gRPC where it wants that.
-fn refuse_protocol(exchange: &Exchange, route: &Route, found: &Match, head: &Head) -> Option<Answer> {
+fn refuse_protocol(exchange: &Exchange, route: &Route, found: &Match, speaks: Speaks) -> Option<Answer> {
     let view = &exchange.view;
     if found.needs_https && !forwarded::says_https(exchange.trusted, &view.headers) {
         let status = StatusCode::from_u16(route.https_redirect).unwrap_or(StatusCode::UPGRADE_REQUIRED);
@@ -223,10 +214,10 @@ fn refuse_protocol(exchange: &Exchange, route: &Route, found: &Match, head: &Hea
             return Some(answer);
         }
         let query = view.query.as_ref().map_or_else(String::new, |query| format!("?{query}"));
-        let location = framing::value(&format!("https://{}{}{query}", head.host, view.path));
+        let location = framing::value(&format!("https://{}{}{query}", view.client.host, view.path));
         return Some(Answer::message(status, "").with_header(header::LOCATION, location));
     }
-    if route.grpc && !head.grpc {
+    if route.grpc && !speaks.grpc {
         return Some(match view.client.version {
             Version::HTTP_2 => {
                 Answer::message(StatusCode::UNSUPPORTED_MEDIA_TYPE, "Non-gRPC request matched gRPC route")
@@ -352,7 +343,7 @@ async fn ask(
     service: &Service,
     body: ToUpstream,
     client_host: Option<HeaderValue>,
-    head: &Head,
+    speaks: Speaks,
 ) -> Result<(Answered, Option<HeaderValue>), Answer> {
     let key = {
         let view = &exchange.view;
@@ -380,7 +371,7 @@ async fn ask(
         exchange.upstream.tries += 1;
         let may_again = exchange.upstream.tries < most;
         let again = if may_again { body.again() } else { None };
-        let request = match request(exchange, service, &picked, keeps_host, body, head) {
+        let request = match request(exchange, service, &picked, keeps_host, body, speaks) {
             Ok(request) => request,
             Err(status) => return Err(gateway(status)),
         };
@@ -465,7 +456,7 @@ fn request(
     picked: &Picked,
     keeps_host: bool,
     body: ToUpstream,
-    head: &Head,
+    speaks: Speaks,
 ) -> Result<Request<ToUpstream>, StatusCode> {
     let view = &exchange.view;
     let asked = &exchange.target;
@@ -499,7 +490,7 @@ fn request(
     if service.is_http2() {
         uri = absolute(uri, &mut headers, service)?;
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-    } else if head.websocket {
+    } else if speaks.websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     }
@@ -532,12 +523,11 @@ fn deliver(
     mut exchange: Box<Exchange>,
     answered: Answered,
     cookie: Option<HeaderValue>,
-    upgrade: Option<hyper::upgrade::OnUpgrade>,
-    head: Head,
+    upgrade: Option<OnUpgrade>,
 ) -> Reply {
     let Answered { mut response, lease } = answered;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return match upgrade.filter(|_| head.websocket && tunnel::is_websocket(response.headers())) {
+        return match upgrade.filter(|_| tunnel::is_websocket(response.headers())) {
             Some(client) => tunnel::open(exchange, client, response),
             None => reply(exchange, gateway(StatusCode::BAD_GATEWAY), Source::Gateway),
         };
@@ -554,10 +544,8 @@ fn deliver(
         response.headers.append(header::SET_COOKIE, cookie);
     }
     forwarded::answer(&exchange, &mut response);
-    let running = std::mem::take(&mut exchange.running);
-    running.response(&mut exchange.view, &mut response);
-    let filters = running.body_filters(&exchange.view, &response);
-    exchange.running = running;
+    exchange.running.response(&mut exchange.view, &mut response);
+    let filters = exchange.running.body_filters(&exchange.view, &response);
     if !filters.is_empty() {
         response.headers.remove(header::CONTENT_LENGTH);
     }
@@ -566,6 +554,12 @@ fn deliver(
     let finish = exchange.finish(status, Source::Upstream);
     let body = FromUpstream { incoming, lease, trailers };
     assemble(status, response.headers, ToClient::upstream(body, filters.into_vec(), finish, client))
+}
+
+/// An answer before `access`: no plugin was called, but some want to see the response and the log.
+fn early(mut exchange: Box<Exchange>, plan: &Plan, answer: Answer, source: Source) -> Reply {
+    exchange.running = Running::without_access(plan, &exchange.view);
+    reply(exchange, answer, source)
 }
 
 /// An answer of the gateway's or a plugin's.
@@ -584,14 +578,10 @@ fn reply(mut exchange: Box<Exchange>, answer: Answer, source: Source) -> Reply {
         response.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(0));
     }
     forwarded::answer(&exchange, &mut response);
-    let running = std::mem::take(&mut exchange.running);
-    running.response(&mut exchange.view, &mut response);
-    let mut filters = running.body_filters(&exchange.view, &response);
-    exchange.running = running;
+    exchange.running.response(&mut exchange.view, &mut response);
+    let mut filters = exchange.running.body_filters(&exchange.view, &response);
     if !filters.is_empty() {
-        body = filters.iter_mut().fold(body, |body, filter| filter.chunk(body));
-        let rest: Vec<u8> = filters.iter_mut().flat_map(|filter| filter.end()).collect();
-        body = [body, rest.into()].concat().into();
+        body = filtered(body, &mut filters);
         response.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
     let status = response.status;

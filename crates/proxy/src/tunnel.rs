@@ -34,9 +34,7 @@ pub(crate) fn open(
     framing::strip_hop_by_hop(&mut parts.headers);
     let mut head = view::Response { status: parts.status, headers: parts.headers, source: Source::Upstream };
     forwarded::answer(&exchange, &mut head);
-    let running = std::mem::take(&mut exchange.running);
-    running.response(&mut exchange.view, &mut head);
-    exchange.running = running;
+    exchange.running.response(&mut exchange.view, &mut head);
     head.headers.remove(header::CONTENT_LENGTH);
     head.headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     head.headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

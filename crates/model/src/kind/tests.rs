@@ -121,3 +121,52 @@ fn rows_take_effect_together() {
     let violations = rows([("services", &broken)], &Vec::new()).unwrap_err();
     assert_eq!(violations[0].path, "services[s].port");
 }
+
+#[test]
+fn a_document_taken_apart_is_the_same_document() {
+    let yaml = br#"
+_format_version: "3.0"
+_info: { select_tags: [team] }
+vaults: [{ name: env, prefix: my-env, config: { prefix: A_ } }]
+certificates: []
+consumers:
+  - username: jo
+    keyauth_credentials: [{ key: "{vault://my-env/key}" }]
+    hmacauth_credentials: [{ username: h, secret: s }]
+    jwt_secrets: [{ key: i, secret: s }]
+    acls: [{ group: g }]
+    groups: [{ name: gold }]
+consumer_groups: [{ name: gold }]
+upstreams: [{ name: u, targets: [{ target: "a:80" }] }]
+key_sets: [{ name: ks }]
+services:
+  - name: s
+    host: u
+    routes: [{ name: r, paths: [/], plugins: [{ name: cors, config: { max_age: 5 } }] }]
+"#;
+    let document = crate::read(yaml, &|_| None).unwrap();
+    let checked = crate::check(document, &vec![&CORS]).unwrap();
+    let flat = checked.flat();
+    assert_eq!(flat.len(), 15);
+    let again = rows(flat.iter().map(|(kind, body)| (*kind, body)), &vec![&CORS]).unwrap().0;
+    let one = &checked.snapshot;
+    let shown = |snapshot: &crate::Snapshot| {
+        let entries = [
+            snapshot.routes.iter().map(|entry| (entry.id, format!("{:?}", entry.record))).collect::<Vec<_>>(),
+            snapshot.plugins.iter().map(|entry| (entry.id, format!("{:?}", entry.record))).collect(),
+            snapshot
+                .keyauth_credentials
+                .iter()
+                .map(|entry| (entry.id, format!("{:?}", entry.record)))
+                .collect(),
+            snapshot.targets.iter().map(|entry| (entry.id, format!("{:?}", entry.record))).collect(),
+        ];
+        (entries, snapshot.group_members.clone(), snapshot.vaults[0].id, snapshot.vaults[0].tags.clone())
+    };
+    assert_eq!(shown(one), shown(&again));
+    for (kind, body) in &flat {
+        let kind = Kind::named(kind).unwrap();
+        let checked = kind.check(body, &vec![&CORS]).unwrap_or_else(|error| panic!("{kind:?}: {error:?}"));
+        assert_eq!(checked.body.get("id"), body.get("id"));
+    }
+}
