@@ -147,7 +147,7 @@ services:
     let document = crate::read(yaml, &|_| None).unwrap();
     let checked = crate::check(document, &vec![&CORS]).unwrap();
     let flat = checked.flat();
-    assert_eq!(flat.len(), 15);
+    assert_eq!(flat.len(), 14);
     let again = rows(flat.iter().map(|(kind, body)| (*kind, body)), &vec![&CORS]).unwrap().0;
     let one = &checked.snapshot;
     let shown = |snapshot: &crate::Snapshot| {
