@@ -1,11 +1,24 @@
 //! Where a node keeps its configuration: rows, by kind and identifier.
 //!
-//! Owns: what a store promises, whatever it is made of; `store/contract` in the tests holds all of them to it. Must not
-//! know: what entities mean. Whoever writes a row says which of its values are unique, to what it refers, and what is to
+//! Owns: what a store promises, whatever it is made of; `tests/it/contract` holds all of them to it. Must not know: what
+//! entities mean. Whoever writes a row says which of its values are unique, to what it refers, and what is to
 //! become of it when that goes; a store sees to all of this at once, and to nothing else.
 //!
 //! Every change has a number, one more than the one before, the same on all nodes that share a store. A node learns of
 //! the changes of others by [`Store::changed`], and of what they were by [`Store::since`].
+//!
+//! What every store sees to is in `store/rules.rs`, once. [`memory`] answers from maps; [`sqlite`] and [`postgres`] say
+//! how to reach a database, and `store/sql.rs` does with it what is the same for both.
+
+pub mod memory;
+pub mod migrations;
+mod open;
+pub mod postgres;
+mod rules;
+mod sql;
+pub mod sqlite;
+
+pub use open::OpenError;
 
 use std::fmt::Debug;
 
@@ -34,7 +47,7 @@ pub struct Row {
 }
 
 /// A unique value of a row.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Key {
     /// The field, or several with commas between: `name`, `consumer,group`.
     pub field: String,
@@ -43,7 +56,7 @@ pub struct Key {
 }
 
 /// What a row refers to.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
 pub struct Reference {
     /// The field that says so.
     pub field: String,
@@ -56,11 +69,12 @@ pub struct Reference {
 }
 
 /// What becomes of a row when one that it refers to is to go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum OnDelete {
     /// It goes too.
     Cascade,
-    /// The other one stays.
+    /// The other one stays, unless this row goes with it for another reason.
     Restrict,
 }
 
@@ -98,7 +112,8 @@ pub enum Expect {
     Version(Revision),
 }
 
-/// Steps that happen all or not at all.
+/// Steps that happen all or not at all. Each sees what those before it did, and is to be right by itself: a row is put
+/// after those that it refers to.
 #[derive(Clone, Debug, Default)]
 pub struct Write {
     /// In this order.
@@ -142,7 +157,7 @@ pub struct Changes {
     pub revision: Revision,
     /// What happened, in order; only the last of each row.
     pub changes: Vec<Change>,
-    /// The rows as they are, of all changes that are no deletions.
+    /// The rows as they are, of all changes that are no deletions; in the same order.
     pub rows: Vec<Kept>,
 }
 
@@ -231,7 +246,8 @@ pub enum StoreError {
     /// What a step or a write expects is not so: somebody else was faster.
     #[error("it has changed meanwhile")]
     Stale,
-    /// It cannot be reached, or is not able to. To ask again may help.
+    /// It cannot be reached, or is not able to. To ask again may help. A write may have happened nevertheless, if the
+    /// database went away after it was told to keep it.
     #[error("the database cannot be used: {0}")]
     Unavailable(String),
     /// It holds what nobody could have written.
@@ -257,14 +273,15 @@ pub trait Store: Send + Sync + Debug {
     /// Every row as of one moment, each kind in the order of identifiers.
     async fn all(&self) -> Result<(Revision, Vec<Kept>), StoreError>;
 
-    /// What changed since. Where that is not known any longer, `None`: read all.
+    /// What changed since. Where that is not known any longer, or the store has not come so far (an older copy of it
+    /// was put in its place), `None`: read all. The last 100,000 changes are known.
     async fn since(&self, revision: Revision) -> Result<Option<Changes>, StoreError>;
 
     /// Waits until there may be changes behind this revision, whoever made them. It may be wrong, but not late: at most
     /// a second, and much less where the store can tell.
     async fn changed(&self, revision: Revision);
 
-    /// Does all of it, or nothing. When this returns, it is kept for good.
+    /// Does all of it, or nothing. When this returns, it is kept for good. Whoever stops waiting does not stop it.
     async fn write(&self, write: Write) -> Result<Written, StoreError>;
 
     /// The last changes, newest first: who changed what.

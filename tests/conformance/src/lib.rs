@@ -5,7 +5,7 @@
 //! Cases that need no code of their own are data ([`cases`]). Nothing here knows a crate of the product: what
 //! is tested is what a user gets.
 //!
-//! The servers come from `.tools/` (`make tools`). A missing part is a failure with the command that brings it,
+//! The servers come from `.tools/` (`make tools`), PostgreSQL from the system's packages. A missing part is a failure with the command that brings it,
 //! never a skipped test. All of them listen on free loopback ports, keep their files in temporary directories,
 //! and end when their handle is dropped.
 
@@ -22,6 +22,7 @@ mod oidc;
 mod openbao;
 mod outcome;
 mod postern;
+mod postgres;
 mod recorder;
 mod relay;
 mod server;
@@ -35,6 +36,7 @@ pub use oidc::OidcProvider;
 pub use openbao::{OpenBao, TlsFiles};
 pub use outcome::Outcome;
 pub use postern::Postern;
+pub use postgres::Postgres;
 pub use recorder::{Recorder, Reply, Seen};
 pub use relay::Relay;
 pub use stub::{Answer, Stub};
