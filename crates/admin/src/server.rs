@@ -1,1 +1,5 @@
 //! The Admin API, served.
+
+mod row;
+
+pub use row::row;

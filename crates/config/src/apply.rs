@@ -5,7 +5,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use postern_model::{Checked, Snapshot, Violation};
+use postern_model::{Snapshot, Violation};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
@@ -42,7 +42,7 @@ pub struct State {
 /// The configuration in effect.
 #[derive(Clone, Debug)]
 pub struct Current {
-    /// SHA-256 of the text that it was read from, in hexadecimal: what `/status` calls `configuration_hash`.
+    /// Tells it from others, in hexadecimal digits: what `/status` calls `configuration_hash`.
     pub hash: String,
     /// Its entities.
     pub snapshot: Arc<Snapshot>,
@@ -63,13 +63,13 @@ impl<E: Effect> Apply<E> {
         Self { effect, turn: AsyncMutex::new(()), state: Mutex::default() }
     }
 
-    /// Makes what was checked, and puts it in effect. `hash` is that of its text: [`hash`].
+    /// Makes what was checked, and puts it in effect. `hash` tells it from others; of a text it is [`hash`].
     ///
     /// # Errors
     /// Everything that stands against it; what was in effect still is.
-    pub async fn apply(&self, checked: Checked, hash: String) -> Result<(), Vec<Violation>> {
+    pub async fn apply(&self, snapshot: Snapshot, hash: String) -> Result<(), Vec<Violation>> {
         let _turn = self.turn.lock().await;
-        let snapshot = Arc::new(checked.snapshot);
+        let snapshot = Arc::new(snapshot);
         match self.effect.make(Arc::clone(&snapshot)).await {
             Ok(made) => {
                 self.effect.swap(made);
@@ -147,10 +147,10 @@ mod tests {
         }
     }
 
-    fn checked(name: &str) -> (Checked, String) {
+    fn checked(name: &str) -> (Snapshot, String) {
         let text = format!("_format_version: \"3.0\"\nservices: [{{name: {name}, host: h}}]\n");
         let document = postern_model::read(text.as_bytes(), &|_| None).unwrap();
-        (postern_model::check(document, &Vec::new()).unwrap(), hash(text.as_bytes()))
+        (postern_model::check(document, &Vec::new()).unwrap().snapshot, hash(text.as_bytes()))
     }
 
     #[tokio::test]

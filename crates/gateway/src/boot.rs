@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use postern_config::store::Store;
 use postern_model::document::refuse_size;
 use postern_model::{Checked, VaultEntity, Violation};
 use postern_plugins::registry::Registry;
@@ -18,6 +20,7 @@ use postern_secrets::trail::Trail;
 use postern_secrets::{FieldError, Kind, Secret, Template, UnknownKind, io_reason};
 
 use crate::cli::Options;
+use crate::database;
 use crate::report::{Failure, Refused};
 use crate::settings::Settings;
 use crate::settings::node::{Node, Texts, node};
@@ -40,6 +43,8 @@ pub(crate) struct Loaded {
     pub(crate) checked: Checked,
     /// SHA-256 of its text.
     pub(crate) hash: String,
+    /// The text, as written: `${{ env "DECK_X" }}` is not filled in.
+    pub(crate) text: Arc<[u8]>,
 }
 
 /// What a running node works with.
@@ -50,8 +55,16 @@ pub(crate) struct Running {
     pub(crate) node: Node,
     /// Whom vaults and upstreams are checked against.
     pub(crate) trust: Trust,
-    /// The configuration to begin with.
-    pub(crate) document: Loaded,
+    /// Where the configuration is.
+    pub(crate) kept: Kept,
+}
+
+/// Where the configuration of a node is.
+pub(crate) enum Kept {
+    /// In a file, which says this.
+    Document(Box<Loaded>),
+    /// In a database.
+    Store(Arc<dyn Store>),
 }
 
 /// The same for a node that is to run. A reference in a setting that does not resolve stops it.
@@ -75,17 +88,25 @@ pub(crate) async fn run(options: &Options) -> Result<Running> {
     if let Some(directory) = settings.credentials_directory() {
         texts.insert("credentials_directory".to_owned(), Secret::from(directory));
     }
-    let node = node(&texts)?;
-    let document = document(&settings, &local, None).await?.ok_or_else(|| {
-        Failure::new(
-            "there is no configuration to serve",
-            "set declarative_config to a kong.yaml, as in POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start",
-        )
-    })?;
-    for warning in &document.checked.warnings {
-        tracing::warn!("{}", warning.in_file(&document.name));
+    if settings.text("database").is_none() && settings.text("declarative_config_string").is_some() {
+        texts.insert("database".to_owned(), Secret::from("off"));
     }
-    Ok(Running { settings, node, trust, document })
+    let node = node(&texts)?;
+    let kept = match database::open(&node.database, &node.prefix, &settings, remote, &trust).await? {
+        Some(store) => {
+            if settings.text("declarative_config").is_some() {
+                tracing::warn!("declarative_config is not read: the configuration is in the database");
+            }
+            Kept::Store(store)
+        }
+        None => Kept::Document(Box::new(document(&settings, &local, None).await?.ok_or_else(|| {
+            Failure::new(
+                "there is no configuration to serve",
+                "set declarative_config to a kong.yaml, as in POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start",
+            )
+        })?)),
+    };
+    Ok(Running { settings, node, trust, kept })
 }
 
 /// The vaults that a node knows: those of the settings, and a configuration's own.
@@ -257,7 +278,9 @@ fn check(settings: &Settings, name: String, bytes: &[u8]) -> Result<Loaded> {
     let checked = postern_model::read(bytes, &env)
         .and_then(|document| postern_model::check(document, &Registry::bundled()));
     match checked {
-        Ok(checked) => Ok(Loaded { name, checked, hash: postern_config::apply::hash(bytes) }),
+        Ok(checked) => {
+            Ok(Loaded { name, checked, hash: postern_config::apply::hash(bytes), text: bytes.into() })
+        }
         Err(violations) => Err(Refused { file: name, violations }.into()),
     }
 }

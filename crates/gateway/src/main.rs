@@ -7,10 +7,12 @@
 mod boot;
 mod cli;
 mod cmd;
+mod database;
 mod node_files;
 mod report;
 mod serve;
 mod settings;
+mod source;
 mod status;
 
 use std::process::ExitCode;

@@ -5,15 +5,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use postern_config::source::store::Followed;
+use postern_plugins::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::vault::println;
-use crate::boot;
+use crate::boot::{self, Kept};
 use crate::cli::Options;
 use crate::node_files::NodeFiles;
-use crate::report::Failure;
+use crate::report::{Failure, Refused};
 use crate::settings::Settings;
 use crate::settings::node;
 
@@ -21,7 +23,17 @@ use crate::settings::node;
 pub(super) async fn check(options: &Options, conf: Option<PathBuf>) -> Result<ExitCode> {
     let options = Options { conf: conf.or_else(|| options.conf.clone()), ..options.clone() };
     let running = boot::run(&options).await?;
-    println(&format!("configuration at {} is valid", running.document.name))?;
+    let name = match running.kept {
+        Kept::Document(document) => document.name,
+        Kept::Store(store) => {
+            let file = format!("the database ({})", store.name());
+            let rows = Followed::read(store).await?;
+            rows.snapshot(&Registry::bundled())
+                .map_err(|violations| Refused { file: file.clone(), violations })?;
+            file
+        }
+    };
+    println(&format!("configuration at {name} is valid"))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -60,7 +60,17 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("dns_valid_ttl", "", "Seconds for which an answer holds, in place of its own."),
     spec("declarative_config", "", "The kong.yaml of a node without a database."),
     spec("declarative_config_string", "", "The same as text."),
-    spec("database", "off", "off: the configuration is a file. (Others are not supported yet.)"),
+    spec("database", "", "sqlite, postgres, or off: the configuration is a file. Default: off where declarative_config is set, else sqlite."),
+    spec("pg_host", "127.0.0.1", "The PostgreSQL server: a name, an address, or the directory of a socket."),
+    spec("pg_port", "5432", "Its port."),
+    spec("pg_timeout", "5000", "Milliseconds to wait for a connection, and for each answer."),
+    spec("pg_user", "kong", "Who we are to it; may be a reference, read again when the server refuses it."),
+    spec("pg_password", "", "The password; likewise."),
+    spec("pg_database", "kong", "The database."),
+    spec("pg_schema", "", "The schema in it; the user's own by default."),
+    spec("pg_ssl", "off", "Whether to speak TLS, and nothing else."),
+    spec("pg_ssl_verify", "off", "Whether to check its certificate, by lua_ssl_trusted_certificate."),
+    spec("pg_pool_size", "10", "Connections at most."),
     spec("vaults", "bundled", "Kinds of vaults that may be used."),
     spec("lua_ssl_trusted_certificate", "system", "Whom vaults, identity providers and upstreams are checked against."),
     spec("secrets_last_known_good", "", "The encrypted file of last known good values; none by default. Ours."),
@@ -104,6 +114,31 @@ pub(crate) struct Node {
     pub(crate) dns: dns::Settings,
     pub(crate) last_known_good: Option<LkgOptions>,
     pub(crate) at_once: usize,
+    pub(crate) database: Database,
+}
+
+/// Where the configuration is kept.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    /// In a file that a person writes.
+    Off,
+    /// In the prefix directory.
+    Sqlite,
+    /// On a server.
+    Postgres(Postgres),
+}
+
+/// A PostgreSQL server, but for the credentials.
+#[derive(Clone, Debug)]
+pub(crate) struct Postgres {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) timeout: Duration,
+    pub(crate) database: String,
+    pub(crate) schema: Option<String>,
+    pub(crate) ssl: bool,
+    pub(crate) ssl_verify: bool,
+    pub(crate) connections: usize,
 }
 
 /// From texts to what they mean.
@@ -113,9 +148,6 @@ pub(crate) struct Node {
 pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
     let settings = Reader(texts);
     let prefix = PathBuf::from(settings.text("prefix"));
-    if settings.text("database") != "off" {
-        return Err(settings.wrong("database", "off: a node with a database is not supported yet"));
-    }
     let workers = match settings.text("nginx_worker_processes") {
         "auto" => std::thread::available_parallelism().map_or(1, usize::from),
         _ => settings.number("nginx_worker_processes")?.max(1) as usize,
@@ -164,6 +196,7 @@ pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
         dns: settings.dns()?,
         last_known_good: settings.last_known_good()?,
         at_once: settings.number("secrets_at_once")?.max(1) as usize,
+        database: settings.database()?,
     })
 }
 
@@ -362,6 +395,26 @@ impl Reader<'_> {
         })
     }
 
+    fn database(&self) -> Result<Database, Failure> {
+        match self.text("database") {
+            "off" => Ok(Database::Off),
+            "sqlite" => Ok(Database::Sqlite),
+            "postgres" => Ok(Database::Postgres(Postgres {
+                host: self.text("pg_host").to_owned(),
+                port: u16::try_from(self.number("pg_port")?).map_err(|_| self.wrong("pg_port", "a port"))?,
+                timeout: Duration::from_millis(self.number("pg_timeout")?.max(1)),
+                database: self.text("pg_database").to_owned(),
+                schema: self.given("pg_schema").map(str::to_owned),
+                ssl: self.switch("pg_ssl")?,
+                ssl_verify: self.switch("pg_ssl_verify")?,
+                connections: self.number("pg_pool_size")?.clamp(3, 1000) as usize,
+            })),
+            "" if self.given("declarative_config").is_some() => Ok(Database::Off),
+            "" => Ok(Database::Sqlite),
+            _ => Err(self.wrong("database", "sqlite, postgres or off")),
+        }
+    }
+
     fn last_known_good(&self) -> Result<Option<LkgOptions>, Failure> {
         let Some(file) = self.given("secrets_last_known_good") else { return Ok(None) };
         let key = self
@@ -472,7 +525,8 @@ mod tests {
             ("nginx_proxy_large_client_header_buffers", "8k"),
             ("error_default_type", "text/css"),
             ("ssl_cert", "/a"),
-            ("database", "postgres"),
+            ("database", "cassandra"),
+            ("pg_port", "99999"),
             ("secrets_last_known_good", "/a"),
             ("real_ip_header", "proxy_protocol"),
         ];
