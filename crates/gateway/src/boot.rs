@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use postern_config::store::Store;
+use postern_config::store::postgres::PostgresOptions;
 use postern_model::document::refuse_size;
 use postern_model::{Checked, VaultEntity, Violation};
 use postern_plugins::registry::Registry;
@@ -23,7 +24,7 @@ use crate::cli::Options;
 use crate::database;
 use crate::report::{Failure, Refused};
 use crate::settings::Settings;
-use crate::settings::node::{Node, Texts, node};
+use crate::settings::node::{Database, Node, Texts, node};
 
 /// What a command works with.
 #[derive(Debug)]
@@ -47,6 +48,20 @@ pub(crate) struct Loaded {
     pub(crate) text: Arc<[u8]>,
 }
 
+/// What the settings of a node come to, before it looks at its configuration.
+pub(crate) struct Told {
+    /// Everything that was set.
+    pub(crate) settings: Settings,
+    /// What they mean.
+    pub(crate) node: Node,
+    /// Whom vaults, databases and upstreams are checked against.
+    pub(crate) trust: Trust,
+    /// Resolves references of the settings by what needs no network.
+    local: Resolver,
+    /// Resolves them by every vault that the settings know.
+    remote: Arc<Resolver>,
+}
+
 /// What a running node works with.
 pub(crate) struct Running {
     /// Everything that was set.
@@ -67,15 +82,15 @@ pub(crate) enum Kept {
     Store(Arc<dyn Store>),
 }
 
-/// The same for a node that is to run. A reference in a setting that does not resolve stops it.
-pub(crate) async fn run(options: &Options) -> Result<Running> {
+/// The settings of a node. A reference in one that does not resolve is an error.
+pub(crate) async fn told(options: &Options) -> Result<Told> {
     let settings = Settings::load(options)?;
     for notice in settings.notices() {
         tracing::warn!("{notice}");
     }
     let local = default_vaults(&settings, Trust::none())?;
     let trust = trust(&settings, &local).await?;
-    let remote = default_vaults(&settings, trust.clone())?;
+    let remote = Arc::new(default_vaults(&settings, trust.clone())?);
     let mut texts = Texts::new();
     for (key, text) in settings.of_node() {
         // Read above and below, each in its own way.
@@ -92,21 +107,51 @@ pub(crate) async fn run(options: &Options) -> Result<Running> {
         texts.insert("database".to_owned(), Secret::from("off"));
     }
     let node = node(&texts)?;
-    let kept = match database::open(&node.database, &node.prefix, &settings, remote, &trust).await? {
+    Ok(Told { settings, node, trust, local, remote })
+}
+
+/// The same with the configuration, for a node that is to run.
+pub(crate) async fn run(options: &Options) -> Result<Running> {
+    let told = told(options).await?;
+    let kept = match told.store().await? {
         Some(store) => {
-            if settings.text("declarative_config").is_some() {
+            if told.settings.text("declarative_config").is_some() {
                 tracing::warn!("declarative_config is not read: the configuration is in the database");
             }
             Kept::Store(store)
         }
-        None => Kept::Document(Box::new(document(&settings, &local, None).await?.ok_or_else(|| {
-            Failure::new(
-                "there is no configuration to serve",
-                "set declarative_config to a kong.yaml, as in POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start",
-            )
-        })?)),
+        None => {
+            Kept::Document(Box::new(document(&told.settings, &told.local, None).await?.ok_or_else(|| {
+                Failure::new(
+                    "there is no configuration to serve",
+                    "set declarative_config to a kong.yaml, as in \
+                     POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start",
+                )
+            })?))
+        }
     };
+    let Told { settings, node, trust, .. } = told;
     Ok(Running { settings, node, trust, kept })
+}
+
+impl Told {
+    /// The store that they name; none where the configuration is a file.
+    pub(crate) async fn store(&self) -> Result<Option<Arc<dyn Store>>> {
+        let Self { settings, node, trust, remote, .. } = self;
+        database::open(&node.database, &node.prefix, settings, Arc::clone(remote), trust).await
+    }
+
+    /// How their PostgreSQL server is reached, if it is one that they name.
+    pub(crate) async fn postgres(&self) -> Result<Option<PostgresOptions>> {
+        match &self.node.database {
+            Database::Postgres(server) => {
+                database::options(server, &self.settings, Arc::clone(&self.remote), &self.trust)
+                    .await
+                    .map(Some)
+            }
+            Database::Off | Database::Sqlite => Ok(None),
+        }
+    }
 }
 
 /// The vaults that a node knows: those of the settings, and a configuration's own.

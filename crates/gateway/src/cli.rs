@@ -94,6 +94,9 @@ pub(crate) enum Command {
     /// Check configuration files
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
+    /// Prepare the database
+    #[command(subcommand, arg_required_else_help = true)]
+    Migrations(Migrations),
     /// Start the dev stack: a Vault-compatible server, an identity provider and an echo service, in memory
     #[cfg(feature = "dev")]
     Dev(Dev),
@@ -181,6 +184,21 @@ pub(crate) enum Config {
     /// Print a postern.conf with every setting, its default and what it does
     #[command(after_help = "Example:\n  postern config settings > postern.conf")]
     Settings,
+}
+
+/// Commands about the tables of the database.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Migrations {
+    /// Run what is lacking; nodes may be at work meanwhile (SQLite needs no such command)
+    #[command(
+        visible_alias = "bootstrap",
+        alias = "finish",
+        after_help = "Example:\n  \
+        POSTERN_DATABASE=postgres POSTERN_PG_HOST=db.example postern migrations up"
+    )]
+    Up,
+    /// Say which have run; exit code 3 while there is one to run
+    List,
 }
 
 /// Options of `dev`.

@@ -6,6 +6,7 @@ mod demo;
 #[cfg(feature = "dev")]
 mod dev;
 mod explain;
+mod migrations;
 mod node;
 #[cfg(feature = "dev")]
 mod sample;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::CommandFactory as _;
 
-use crate::cli::{self, Cli, Command, Config, Vault};
+use crate::cli::{self, Cli, Command, Config, Migrations, Vault};
 
 /// Does what was asked.
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
@@ -39,6 +40,8 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(Config::Check { file, json }) => config::check(&options, file, json).await,
         Command::Config(Config::Schema) => config::schema(),
         Command::Config(Config::Settings) => config::settings(),
+        Command::Migrations(Migrations::Up) => migrations::up(&options).await,
+        Command::Migrations(Migrations::List) => migrations::list(&options).await,
         #[cfg(feature = "dev")]
         Command::Dev(dev) => dev::dev(dev).await,
         #[cfg(feature = "dev")]

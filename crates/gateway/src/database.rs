@@ -25,7 +25,7 @@ pub(crate) async fn open(
     database: &Database,
     prefix: &Path,
     settings: &Settings,
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     trust: &Trust,
 ) -> Result<Option<Arc<dyn Store>>> {
     match database {
@@ -45,7 +45,7 @@ pub(crate) async fn open(
 pub(crate) async fn options(
     server: &Postgres,
     settings: &Settings,
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     trust: &Trust,
 ) -> Result<PostgresOptions> {
     let credentials = FromSettings::read(settings, resolver).await?;
@@ -93,7 +93,7 @@ pub(crate) fn failed(error: &OpenError) -> Failure {
 struct FromSettings {
     user: Text,
     password: Option<Text>,
-    resolver: Resolver,
+    resolver: Arc<Resolver>,
     known: Mutex<Login>,
 }
 
@@ -105,7 +105,7 @@ enum Text {
 }
 
 impl FromSettings {
-    async fn read(settings: &Settings, resolver: Resolver) -> Result<Self> {
+    async fn read(settings: &Settings, resolver: Arc<Resolver>) -> Result<Self> {
         let text = |key: &str| settings.text(key).map(|text| Text::of(text, key)).transpose();
         let user = text("pg_user")?.unwrap_or_else(|| Text::Plain(Secret::from("kong")));
         let password = text("pg_password")?;
