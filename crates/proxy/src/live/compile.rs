@@ -485,13 +485,8 @@ impl<'a> Work<'a> {
             Some(Value::Integer(depth)) => u8::try_from(*depth).ok(),
             _ => None,
         };
-        let tls = ClientTls {
-            verify,
-            depth,
-            authorities: authorities?,
-            certificate,
-            http2: protocol == "grpcs",
-        };
+        let tls =
+            ClientTls { verify, depth, authorities: authorities?, certificate, http2: protocol == "grpcs" };
         self.compiler.client_tls(&tls).map(Some)
     }
 
