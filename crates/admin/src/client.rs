@@ -90,6 +90,22 @@ pub async fn version(gateway: &Gateway) -> Result<String, Problems> {
     }
 }
 
+/// Whether the workspace that was named is there.
+///
+/// # Errors
+/// No answer, or a refusal.
+pub async fn has_workspace(gateway: &Gateway) -> Result<bool, Problems> {
+    gateway.has_workspace().await.map_err(|error| Problems::of("looking for the workspace", &error))
+}
+
+/// Makes it.
+///
+/// # Errors
+/// No answer, or a refusal.
+pub async fn create_workspace(gateway: &Gateway) -> Result<(), Problems> {
+    gateway.create_workspace().await.map_err(|error| Problems::of("creating the workspace", &error))
+}
+
 /// What is to be done for the gateway to be as wanted. With `is_new`, its workspace is still to be made, and empty.
 ///
 /// # Errors

@@ -10,6 +10,7 @@ mod node;
 #[cfg(feature = "dev")]
 mod sample;
 mod start;
+mod sync;
 mod vault;
 
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(Config::Check { file, json }) => config::check(&options, file, json).await,
         Command::Config(Config::Schema) => config::schema(),
         Command::Config(Config::Settings) => config::settings(),
+        Command::Deck(deck) | Command::Gateway(deck) => sync::run(deck).await,
         #[cfg(feature = "dev")]
         Command::Dev(dev) => dev::dev(dev).await,
         #[cfg(feature = "dev")]

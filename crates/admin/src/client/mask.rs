@@ -34,7 +34,18 @@ const TELLING: &[&str] = &[
     "private_key",
 ];
 /// Whole names that say so.
-const TELLING_NAMES: &[&str] = &["key", "jwk", "pem", "credential", "credentials", "salt"];
+const TELLING_NAMES: &[&str] = &[
+    "key",
+    "jwk",
+    "pem",
+    "credential",
+    "credentials",
+    "salt",
+    // What plugins add to requests is often a credential of the upstream.
+    "headers",
+    "querystring",
+    "body",
+];
 
 /// What is hidden of a value.
 #[derive(Clone, Debug, Default, PartialEq)]

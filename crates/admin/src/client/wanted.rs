@@ -38,6 +38,17 @@ pub struct Wanted {
     pub header: Header,
 }
 
+impl Wanted {
+    /// The same with these tags on each entity that may have any.
+    #[must_use]
+    pub fn with_tags(mut self, tags: &[String]) -> Self {
+        if !tags.is_empty() {
+            self.entities.iter_mut().for_each(|entity| settle::tag(entity, tags));
+        }
+        self
+    }
+}
+
 /// An entity as a file has it.
 #[derive(Clone, Debug)]
 pub struct Entity {

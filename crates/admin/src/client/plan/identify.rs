@@ -114,7 +114,7 @@ impl<'a> Matcher<'a> {
         for entity in &wanted.entities {
             let collection = entity.kind.collection;
             let by_id = entity.id.as_deref().and_then(|id| matcher.by_id.get(&(collection, id)));
-            let first = entity.kind.identities(&entity.body).into_iter().next();
+            let first = entity.kind.identities(&entity.body).into_iter().find(|identity| is_first(identity));
             let first = first.and_then(|first| matcher.by_identity.get(&(collection, first)));
             matcher.claimed.extend(by_id.or(first.filter(|_| entity.id.is_none())));
         }
@@ -182,7 +182,6 @@ impl<'a> Matcher<'a> {
             .filter_map(|identity| self.by_identity.get(&(collection, identity.clone())).copied())
             .collect();
         let Some(id) = &entity.id else {
-            let is_first = |identity: &str| identity.starts_with("0:");
             let matches = identities.first().zip(holders.first().copied());
             let matches = matches.filter(|(identity, at)| is_first(identity) || !self.claimed.contains(at));
             let is_anothers =
@@ -274,6 +273,11 @@ impl<'a> Matcher<'a> {
         let Self { taken, rivals, second_names, .. } = self;
         Ok(Identified { entities, taken, rivals, second_names })
     }
+}
+
+/// Whether it is by the first set of fields that an entity is known like this.
+fn is_first(identity: &str) -> bool {
+    identity.starts_with("0:")
 }
 
 fn kind_name(kind: &Kind) -> &'static str {

@@ -37,16 +37,22 @@ pub(super) fn settle(entity: &mut Entity, header: &Header, problems: &mut Vec<St
         merge_under(&mut entity.body, defaults);
         entity.mask = std::mem::take(&mut entity.mask).and(mask.clone());
     }
-    if entity.kind.fields.contains(&"tags") && !header.select_tags.is_empty() {
-        let own = entity.body.remove("tags");
-        let mut tags = own.and_then(|own| own.as_array().cloned()).unwrap_or_default();
-        for tag in &header.select_tags {
-            if !tags.iter().any(|own| own == tag) {
-                tags.push(tag.as_str().into());
-            }
-        }
-        entity.body.insert("tags".to_owned(), tags.into());
+    tag(entity, &header.select_tags);
+}
+
+/// Adds tags that an entity does not have.
+pub(super) fn tag(entity: &mut Entity, tags: &[String]) {
+    if tags.is_empty() || !entity.kind.fields.contains(&"tags") {
+        return;
     }
+    let own = entity.body.remove("tags");
+    let mut all = own.and_then(|own| own.as_array().cloned()).unwrap_or_default();
+    for tag in tags {
+        if !all.iter().any(|own| own == tag) {
+            all.push(tag.as_str().into());
+        }
+    }
+    entity.body.insert("tags".to_owned(), all.into());
 }
 
 /// `url: https://host:port/path` stands for four fields.
