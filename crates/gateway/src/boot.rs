@@ -294,7 +294,8 @@ fn load_as(settings: &Settings, name: String, file: &Path) -> Result<Loaded> {
     check(settings, name, &bytes)
 }
 
-fn read(name: &str, file: &Path) -> Result<Vec<u8>> {
+/// The bytes of a file, or why there are none.
+pub(crate) fn read(name: &str, file: &Path) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let failure = |error: std::io::Error| {
         Failure::new(

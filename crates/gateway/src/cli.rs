@@ -1,5 +1,7 @@
 //! What can be typed: every command, argument and help text. Must not know: what any of them does.
 
+pub(crate) mod deck;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -97,6 +99,11 @@ pub(crate) enum Command {
     /// Prepare the database
     #[command(subcommand, arg_required_else_help = true)]
     Migrations(Migrations),
+    #[command(flatten)]
+    Deck(deck::Deck),
+    /// decK's name for the commands on an Admin API: `gateway sync` is `sync`
+    #[command(subcommand, hide = true)]
+    Gateway(deck::Deck),
     /// Start the dev stack: a Vault-compatible server, an identity provider and an echo service, in memory
     #[cfg(feature = "dev")]
     Dev(Dev),

@@ -11,6 +11,7 @@ mod node;
 #[cfg(feature = "dev")]
 mod sample;
 mod start;
+mod sync;
 mod vault;
 
 use std::process::ExitCode;
@@ -42,6 +43,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(Config::Settings) => config::settings(),
         Command::Migrations(Migrations::Up) => migrations::up(&options).await,
         Command::Migrations(Migrations::List) => migrations::list(&options).await,
+        Command::Deck(deck) | Command::Gateway(deck) => sync::run(deck).await,
         #[cfg(feature = "dev")]
         Command::Dev(dev) => dev::dev(dev).await,
         #[cfg(feature = "dev")]

@@ -201,7 +201,7 @@ fn is_writable(directory: &Path) -> bool {
 }
 
 /// Variables that are not UTF-8 are left out: neither a setting nor a secret is anything else.
-fn environment() -> Vec<(String, String)> {
+pub(crate) fn environment() -> Vec<(String, String)> {
     #[expect(clippy::disallowed_methods, reason = "this is the one reader of the process environment")]
     let variables = std::env::vars_os();
     let texts =
@@ -214,7 +214,9 @@ fn environment() -> Vec<(String, String)> {
 
 /// `KONG_X` and `POSTERN_X` → `x`, with the variable's name first.
 fn from_variable((name, value): &(String, String)) -> Option<(String, String, Secret)> {
-    let key = name.strip_prefix("KONG_").or_else(|| name.strip_prefix("POSTERN_"))?;
+    // The address of an Admin API is for `sync` and its like, and no setting.
+    let name_of_setting = Some(name).filter(|name| *name != "POSTERN_KONG_ADDR")?;
+    let key = name_of_setting.strip_prefix("KONG_").or_else(|| name_of_setting.strip_prefix("POSTERN_"))?;
     Some((name.clone(), key.to_ascii_lowercase(), Secret::from(value.as_str())))
 }
 

@@ -51,6 +51,11 @@ impl Document {
     pub fn collection(&self, name: &str) -> &[Node] {
         self.collections.iter().find(|(known, _)| *known == name).map_or(&[], |(_, nodes)| nodes)
     }
+
+    /// What is wrong so far: for those who go on without [`crate::check()`], because they know other entities.
+    pub fn violations(&self) -> Vec<Violation> {
+        self.report.clone().finish()
+    }
 }
 
 /// Reads a document. `env` answers `${{ env "DECK_X" }}`; this crate never looks at the environment itself.

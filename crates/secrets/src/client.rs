@@ -20,6 +20,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::ServerName;
 use thiserror::Error;
 use tokio::time::timeout;
 use url::Url;
@@ -33,10 +34,6 @@ pub use verify::Untrusted;
 
 /// Time to reach the other side, name lookup and TLS apart.
 const CONNECT: Duration = Duration::from_secs(5);
-/// Time for a whole exchange, from name lookup to the last byte of the answer.
-const EXCHANGE: Duration = Duration::from_secs(10);
-/// Vaults limit a secret to 1 MiB by default; JSON may escape it to several times that.
-const MAX_REPLY: usize = 8 * 1024 * 1024;
 /// How much of an error's text is worth showing.
 const MAX_SHOWN: usize = 512;
 /// In seconds: whoever asks for a longer pause is asked again after this one.
@@ -49,6 +46,42 @@ const ASKED_FOR: [&str; 6] = ["data", "auth", "wrap_info", "access_token", "refr
 #[derive(Clone, Debug)]
 pub struct Client {
     pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    limits: Limits,
+}
+
+/// What a client waits for at most. The defaults are those of vaults and identity providers.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Time for a whole exchange, from name lookup to the last byte of the answer: 10 seconds.
+    pub exchange: Duration,
+    /// Bytes of an answer's body: 8 MiB. Vaults limit a secret to 1 MiB by default; JSON may escape it to several times
+    /// that.
+    pub reply: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { exchange: Duration::from_secs(10), reply: 8 * 1024 * 1024 }
+    }
+}
+
+/// How to be with the other side, where the defaults are not right.
+#[derive(Clone, Debug)]
+pub struct Terms<'a> {
+    /// Whether its certificate is checked; without, anyone may pose as it.
+    pub verify: bool,
+    /// Who this side is, for those who ask for a certificate in TLS.
+    pub identity: Option<&'a Identity>,
+    /// The name that its certificate must bear, in place of the URL's host.
+    pub server_name: Option<String>,
+    /// What is waited for.
+    pub limits: Limits,
+}
+
+impl Default for Terms<'_> {
+    fn default() -> Self {
+        Self { verify: true, identity: None, server_name: None, limits: Limits::default() }
+    }
 }
 
 /// A request to be sent.
@@ -110,10 +143,12 @@ pub enum TransportError {
         limit: Duration,
     },
     /// The answer is larger than any answer should be.
-    #[error("the answer from {place} is larger than {MAX_REPLY} bytes")]
+    #[error("the answer from {place} is larger than {limit} bytes")]
     TooLarge {
         /// Host and port.
         place: String,
+        /// The limit.
+        limit: usize,
     },
     /// The request cannot be written as HTTP.
     #[error("{0}")]
@@ -146,35 +181,44 @@ impl TransportError {
 impl Client {
     /// A client that trusts what it is told to. With `verify` off, anyone may pose as the other side.
     pub fn new(trust: &Trust, verify: bool) -> Self {
-        Self::with_identity(trust, verify, None)
+        Self::on_terms(trust, Terms { verify, ..Terms::default() })
     }
 
     /// The same, and it shows a certificate to whoever asks for one in TLS.
     pub fn with_identity(trust: &Trust, verify: bool, identity: Option<&Identity>) -> Self {
+        Self::on_terms(trust, Terms { verify, identity, ..Terms::default() })
+    }
+
+    /// The same on other terms.
+    pub fn on_terms(trust: &Trust, terms: Terms<'_>) -> Self {
+        let Terms { verify, identity, server_name, limits } = terms;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
         tcp.set_nodelay(true);
         let https = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(verify::client_config(trust, verify, identity))
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
+            .https_or_http();
+        let https = match server_name {
+            Some(name) => https.with_server_name_resolver(move |_: &_| ServerName::try_from(name.clone())),
+            None => https,
+        };
+        let https = https.enable_http1().wrap_connector(tcp);
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .http1_max_buf_size(256 * 1024)
             .build(https);
-        Self { pool }
+        Self { pool, limits }
     }
 
-    /// Sends a request and reads the reply, both within [`EXCHANGE`].
+    /// Sends a request and reads the reply, both within the limits.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Reply, TransportError> {
-        let place = place(&outgoing.url);
+        let (place, limit) = (place(&outgoing.url), self.limits.exchange);
         let (method, path) = (outgoing.method.clone(), outgoing.url.path().to_owned());
-        let exchange = timeout(EXCHANGE, self.exchange(outgoing, &place)).await;
-        let outcome = exchange
-            .unwrap_or_else(|_| Err(TransportError::Timeout { place: place.clone(), limit: EXCHANGE }));
+        let exchange = timeout(limit, self.exchange(outgoing, &place)).await;
+        let outcome =
+            exchange.unwrap_or_else(|_| Err(TransportError::Timeout { place: place.clone(), limit }));
         match &outcome {
             Ok(reply) => tracing::debug!(%method, place, path, status = reply.status, "answered"),
             Err(error) => tracing::debug!(%method, place, path, %error, "not answered"),
@@ -196,7 +240,7 @@ impl Client {
         let response = self.pool.request(request).await.map_err(|error| classify(&error, place))?;
 
         let (head, body) = response.into_parts();
-        let mut limited = Limited::new(body, MAX_REPLY);
+        let mut limited = Limited::new(body, self.limits.reply);
         let mut bytes = Zeroizing::new(Vec::new());
         while let Some(frame) = limited.frame().await {
             let frame = match frame.map_err(|error| error.downcast::<hyper::Error>()) {
@@ -208,7 +252,12 @@ impl Client {
                     let reason = reason(error.as_ref());
                     return Err(TransportError::Broken { place: place.to_owned(), reason });
                 }
-                Err(Err(_)) => return Err(TransportError::TooLarge { place: place.to_owned() }),
+                Err(Err(_)) => {
+                    return Err(TransportError::TooLarge {
+                        place: place.to_owned(),
+                        limit: self.limits.reply,
+                    });
+                }
             };
             if let Ok(data) = frame.into_data() {
                 append_wiped(&mut bytes, &data);
