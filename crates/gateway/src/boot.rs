@@ -317,7 +317,8 @@ pub(crate) fn read(name: &str, file: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn check(settings: &Settings, name: String, bytes: &[u8]) -> Result<Loaded> {
+/// Checks a document that was read.
+pub(crate) fn check(settings: &Settings, name: String, bytes: &[u8]) -> Result<Loaded> {
     let variables: BTreeMap<&str, &str> =
         settings.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let env = |variable: &str| variables.get(variable).map(ToString::to_string);

@@ -4,6 +4,7 @@
 //! from that what the command needs (documents, vaults) → one file in [`cmd`] does the work → [`report`] says what
 //! went wrong, if something did.
 
+mod admin;
 mod boot;
 mod cli;
 mod cmd;

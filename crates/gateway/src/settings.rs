@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use postern_secrets::field::Field;
 use postern_secrets::nearest::nearest;
-use postern_secrets::{FieldError, Kind, Secret, Settings as VaultSettings, io_reason};
+use postern_secrets::{FieldError, Kind, Secret, Settings as VaultSettings, Template, io_reason};
 
 use tracing_subscriber::filter::LevelFilter;
 
@@ -76,6 +76,21 @@ impl Settings {
             .iter()
             .filter(|(key, _)| node::is_used(key))
             .map(|(key, setting)| (key.as_str(), &setting.text))
+    }
+
+    /// The settings of a node as they were written, references intact, with the defaults of the others; credentials that
+    /// are no references are left out.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
+        node::SPECS.iter().map(|spec| {
+            let given = self.text(spec.key).map(Secret::expose);
+            let is_credential = matches!(spec.key, "pg_password" | "admin_token" | "declarative_config_string");
+            let text = match given {
+                Some(text) if is_credential && !Template::has_reference(text) => "******",
+                Some(text) => text,
+                None => spec.default,
+            };
+            (spec.key, text.to_owned())
+        })
     }
 
     /// The prefix: as it was given, or where services keep their state.

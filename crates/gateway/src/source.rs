@@ -4,6 +4,7 @@
 //! a database the Admin API reads a store in memory, which always holds what the file said last.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,8 @@ pub(crate) struct DbLess {
 /// A configuration in a database, as it was last read.
 pub(crate) struct FromStore {
     followed: Followed,
+    /// The last change that is in effect, for others to see.
+    applied: Arc<AtomicI64>,
     /// How long the node rests before it looks again, so that a stream of changes does not take all of a processor.
     pause: Duration,
     is_away: bool,
@@ -67,7 +70,24 @@ impl Source {
     /// It cannot be read.
     pub(crate) async fn store(store: Arc<dyn Store>) -> Result<Self, StoreError> {
         let followed = Followed::read(store).await?;
-        Ok(Self::Store(Box::new(FromStore { followed, pause: TOGETHER, is_away: false })))
+        let applied = Arc::default();
+        Ok(Self::Store(Box::new(FromStore { followed, applied, pause: TOGETHER, is_away: false })))
+    }
+
+    /// The last change of a store that is in effect; stays 0 for a file.
+    pub(crate) fn applied(&self) -> Arc<AtomicI64> {
+        match self {
+            Self::File { .. } => Arc::default(),
+            Self::Store(from) => Arc::clone(&from.applied),
+        }
+    }
+
+    /// Without a database: what the file says.
+    pub(crate) fn db_less(&self) -> Option<Arc<DbLess>> {
+        match self {
+            Self::File { kept, .. } => Some(Arc::clone(kept)),
+            Self::Store(_) => None,
+        }
     }
 
     /// Waits until there may be something new.
@@ -212,6 +232,9 @@ impl FromStore {
                 Err(violations)
             }
         };
+        if outcome.is_ok() {
+            self.applied.store(self.followed.revision(), Ordering::Release);
+        }
         self.pause = (started.elapsed() * 2).clamp(TOGETHER, LONGEST_PAUSE);
         outcome
     }

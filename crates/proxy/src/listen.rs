@@ -171,6 +171,11 @@ impl Proxy {
         self.live.load().health()
     }
 
+    /// The balancer of an upstream, by its name, while a service is balanced by it.
+    pub fn balancer(&self, upstream: &str) -> Option<Arc<crate::balance::Balancer>> {
+        self.live.load().balancer(upstream)
+    }
+
     /// Takes no more connections, and lets requests that are under way finish, for so long at most.
     pub async fn drain(&self, longest: Duration) {
         self.stop.send_replace(Stop::Drain(Instant::now() + longest));

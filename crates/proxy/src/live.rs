@@ -56,6 +56,12 @@ impl Live {
             self.upstreams.iter().filter_map(|(name, balancer)| Some((name, balancer.upgrade()?)));
         balancers.map(|(name, balancer)| (name.clone(), balancer.health())).collect()
     }
+
+    /// The balancer of an upstream, by its name.
+    pub(crate) fn balancer(&self, name: &str) -> Option<Arc<Balancer>> {
+        let found = self.upstreams.iter().filter(|(known, _)| known == name);
+        found.filter_map(|(_, balancer)| balancer.upgrade()).find(|balancer| balancer.is_upstream())
+    }
 }
 
 /// A route, as far as requests need it.

@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use postern_config::apply::Apply;
@@ -19,6 +20,7 @@ use postern_secrets::snapshot::LastKnownGood;
 use rustls::RootCertStore;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::admin;
 use crate::boot::{self, Kept, Running};
 use crate::cli::Options;
 use crate::node_files::NodeFiles;
@@ -51,10 +53,12 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
         }
     };
     let apply = Arc::new(Apply::new(serve(settings, &node, trust, &name)?));
-    let first = match (&mut source, kept) {
-        (Source::File { kept, .. }, Kept::Document(document)) => kept.put(&apply, *document).await,
-        (Source::Store(from), _) => from.put(&apply).await,
-        (Source::File { .. }, Kept::Store(_)) => Ok(()),
+    let (rows, first) = match (&mut source, kept) {
+        (Source::File { kept, .. }, Kept::Document(document)) => {
+            (kept.rows(), kept.put(&apply, *document).await)
+        }
+        (Source::Store(from), Kept::Store(store)) => (store, from.put(&apply).await),
+        _ => unreachable!("a source is made of what is kept, above"),
     };
     first.map_err(|violations| Refused { file: name.clone(), violations })?;
     let live = apply.effect().first().ok_or_else(|| anyhow::anyhow!("there is nothing to serve"))?;
@@ -64,8 +68,20 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     })?);
     apply.effect().running(Arc::clone(&proxy));
     let status = status::start(&node.status, Arc::clone(&apply)).await?;
+    let parts = admin::Parts {
+        apply: Arc::clone(&apply),
+        store: rows,
+        db_less: source.db_less(),
+        revision: source.applied(),
+        flavour: node.flavour,
+    };
+    let admin = admin::start(parts, &node.admin).await?;
     tracing::info!(
-        proxy = ?proxy.addresses(), status = ?status.addresses(), configuration = name, "serving"
+        proxy = ?proxy.addresses(),
+        status = ?status.addresses(),
+        admin = ?admin.as_ref().map(|admin| admin.addresses()).unwrap_or_default(),
+        configuration = name,
+        "serving"
     );
     drop(proxy);
     files.ready(std::process::id())?;
@@ -76,6 +92,9 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     tell_service_manager("STOPPING=1");
     tracing::info!(seconds = drain.as_secs(), "ending: requests under way are finished first");
     status.not_ready();
+    if let Some(admin) = admin {
+        admin.end(Duration::from_secs(5)).await;
+    }
     if let Some(proxy) = apply.effect().stop() {
         proxy.drain(drain).await;
     }

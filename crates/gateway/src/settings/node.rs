@@ -71,6 +71,14 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("pg_ssl", "off", "Whether to speak TLS, and nothing else."),
     spec("pg_ssl_verify", "off", "Whether to check its certificate, by lua_ssl_trusted_certificate."),
     spec("pg_pool_size", "10", "Connections at most."),
+    spec("admin_listen", "127.0.0.1:8001", "Where the Admin API listens, with the word ssl for TLS; off for nowhere."),
+    spec("admin_token", "", "What requests to the Admin API must show as Admin-Token; may be a reference, which may rotate. Ours."),
+    spec("admin_insecure", "off", "Whether anybody may ask who reaches the Admin API, from other machines too. Ours."),
+    spec("admin_hosts", "", "Names by which the Admin API may be called besides localhost and addresses. Ours."),
+    spec("admin_origins", "", "Pages that may call it from a browser, as in https://manager.example. Ours."),
+    spec("admin_ssl_cert", "", "Its certificate: a file."),
+    spec("admin_ssl_cert_key", "", "The key of that: a file."),
+    spec("admin_ssl_client_ca", "", "Who signs the certificates that clients of it must show: a file. Ours."),
     spec("vaults", "bundled", "Kinds of vaults that may be used."),
     spec("lua_ssl_trusted_certificate", "system", "Whom vaults, identity providers and upstreams are checked against."),
     spec("secrets_last_known_good", "", "The encrypted file of last known good values; none by default. Ours."),
@@ -115,6 +123,19 @@ pub(crate) struct Node {
     pub(crate) last_known_good: Option<LkgOptions>,
     pub(crate) at_once: usize,
     pub(crate) database: Database,
+    pub(crate) admin: Admin,
+}
+
+/// The Admin API, but for the token.
+#[derive(Clone, Debug)]
+pub(crate) struct Admin {
+    pub(crate) listen: Vec<Listener>,
+    pub(crate) insecure: bool,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) origins: Vec<String>,
+    /// Files: the certificate and its key.
+    pub(crate) certificate: Option<(PathBuf, PathBuf)>,
+    pub(crate) client_ca: Option<PathBuf>,
 }
 
 /// Where the configuration is kept.
@@ -152,12 +173,7 @@ pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
         "auto" => std::thread::available_parallelism().map_or(1, usize::from),
         _ => settings.number("nginx_worker_processes")?.max(1) as usize,
     };
-    let certificate = match (settings.given("ssl_cert"), settings.given("ssl_cert_key")) {
-        (Some(cert), Some(key)) => Some((PathBuf::from(cert), PathBuf::from(key))),
-        (None, None) => None,
-        (Some(_), None) => return Err(settings.wrong("ssl_cert_key", "a file, because ssl_cert is set")),
-        (None, Some(_)) => return Err(settings.wrong("ssl_cert", "a file, because ssl_cert_key is set")),
-    };
+    let certificate = settings.certificate("ssl_cert", "ssl_cert_key")?;
     let flavour = match settings.text("router_flavor") {
         "traditional" | "traditional_compatible" => Flavour::TraditionalCompatible,
         "expressions" => Flavour::Expressions,
@@ -197,6 +213,7 @@ pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
         last_known_good: settings.last_known_good()?,
         at_once: settings.number("secrets_at_once")?.max(1) as usize,
         database: settings.database()?,
+        admin: settings.admin()?,
     })
 }
 
@@ -393,6 +410,32 @@ impl Reader<'_> {
             valid_ttl,
             ..dns::Settings::default()
         })
+    }
+
+    /// Two files, or neither.
+    fn certificate(&self, cert: &str, key: &str) -> Result<Option<(PathBuf, PathBuf)>, Failure> {
+        match (self.given(cert), self.given(key)) {
+            (Some(cert), Some(key)) => Ok(Some((cert.into(), key.into()))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err(self.wrong(key, &format!("a file, because {cert} is set"))),
+            (None, Some(_)) => Err(self.wrong(cert, &format!("a file, because {key} is set"))),
+        }
+    }
+
+    fn admin(&self) -> Result<Admin, Failure> {
+        let admin = Admin {
+            listen: self.listeners("admin_listen")?,
+            insecure: self.switch("admin_insecure")?,
+            hosts: self.items("admin_hosts").map(str::to_owned).collect(),
+            origins: self.items("admin_origins").map(str::to_owned).collect(),
+            certificate: self.certificate("admin_ssl_cert", "admin_ssl_cert_key")?,
+            client_ca: self.given("admin_ssl_client_ca").map(PathBuf::from),
+        };
+        let wants_tls = admin.listen.iter().any(|listener| listener.tls);
+        if wants_tls && admin.certificate.is_none() {
+            return Err(self.wrong("admin_ssl_cert", "a file, because admin_listen says ssl"));
+        }
+        Ok(admin)
     }
 
     fn database(&self) -> Result<Database, Failure> {

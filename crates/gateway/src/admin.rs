@@ -1,0 +1,253 @@
+//! The Admin API of a running node.
+//!
+//! Owns: what the Admin API asks of the node that it runs in, and what the settings say of its listeners. Must not know:
+//! its wire form ([`postern_admin::server`] does).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use anyhow::Result;
+use async_trait::async_trait;
+use postern_admin::server::{
+    About, AddressHealth, Admin, AdminListener, AdminOptions, AdminTls, AdminToken, Applied, Counts, Listening,
+    Node, TargetHealth, TokenValue, UpstreamHealth, start as listen,
+};
+use postern_config::apply::Apply;
+use postern_config::store::Store;
+use postern_model::Violation;
+use postern_model::field::Plugins;
+use postern_plugins::registry::Registry;
+use postern_proxy::balance::{Balancer, PeerHealth, State};
+use postern_router::Flavour;
+use postern_secrets::rotate::Engine;
+use postern_secrets::snapshot::Clock;
+use postern_secrets::{Secret, Template, io_reason};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
+use uuid::Uuid;
+
+use crate::boot;
+use crate::report::{Failure, Refused};
+use crate::serve::Serve;
+use crate::settings::Settings;
+use crate::settings::node;
+use crate::source::DbLess;
+
+/// What it shows and changes.
+pub(crate) struct Parts {
+    pub(crate) apply: Arc<Apply<Serve>>,
+    /// Where entities are kept.
+    pub(crate) store: Arc<dyn Store>,
+    /// Without a database: what the file says.
+    pub(crate) db_less: Option<Arc<DbLess>>,
+    /// The last change of the store that is in effect.
+    pub(crate) revision: Arc<AtomicI64>,
+    pub(crate) flavour: Flavour,
+}
+
+/// Starts to listen, unless the settings say nowhere.
+pub(crate) async fn start(parts: Parts, settings: &node::Admin) -> Result<Option<Listening>> {
+    if settings.listen.is_empty() {
+        return Ok(None);
+    }
+    let Parts { apply, store, db_less, revision, flavour } = parts;
+    let tls = tls(settings)?;
+    let options = AdminOptions {
+        listeners: settings
+            .listen
+            .iter()
+            .map(|listener| AdminListener {
+                address: listener.address,
+                tls: tls.clone().filter(|_| listener.tls),
+            })
+            .collect(),
+        tokens: token(apply.effect()).await?.into_iter().collect(),
+        insecure: settings.insecure,
+        hosts: settings.hosts.clone(),
+        origins: settings.origins.clone(),
+    };
+    let about = about(apply.effect().settings(), flavour, db_less.is_some());
+    let running = Running { about, apply, db_less, revision, registry: Registry::bundled() };
+    let admin = Admin::new(store, Arc::new(running), Clock::system(), options);
+    let listening = listen(admin).await.map_err(|error| Failure::new(error.to_string(), error.hint()))?;
+    Ok(Some(listening))
+}
+
+fn about(settings: &Settings, flavour: Flavour, is_db_less: bool) -> About {
+    let hostname = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    About {
+        hostname,
+        node_id: Uuid::new_v4(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        router_flavor: match flavour {
+            Flavour::TraditionalCompatible => "traditional_compatible",
+            Flavour::Expressions => "expressions",
+        }
+        .to_owned(),
+        is_db_less,
+        settings: settings.shown().map(|(key, text)| (key.to_owned(), text.into())).collect(),
+    }
+}
+
+/// `admin_token`: a text, or a reference that may rotate.
+async fn token(serve: &Serve) -> Result<Option<AdminToken>> {
+    let Some(text) = serve.settings().text("admin_token") else { return Ok(None) };
+    let value = match Template::has_reference(text.expose()) {
+        false => TokenValue::Fixed(text.clone()),
+        true => {
+            let template = Template::parse(text.expose())
+                .map_err(|error| Failure::new(format!("admin_token: {error}"), error.hint()))?;
+            let slot = serve.engine().slot(&template);
+            serve.engine().settled(std::slice::from_ref(&slot)).await;
+            TokenValue::Slot(slot)
+        }
+    };
+    Ok(Some(AdminToken { name: "admin_token".to_owned(), value }))
+}
+
+fn tls(settings: &node::Admin) -> Result<Option<AdminTls>> {
+    let Some((cert, key)) = &settings.certificate else { return Ok(None) };
+    let wrong = |key: &str, reason: &dyn std::fmt::Display| {
+        Failure::new(format!("{key}: {reason}"), "it names a file with PEM in it")
+    };
+    let chain = chain(cert).map_err(|reason| wrong("admin_ssl_cert", &reason))?;
+    let pem = std::fs::read(key).map_err(|error| wrong("admin_ssl_cert_key", &io_reason(&error)))?;
+    let pem = Secret::from(String::from_utf8_lossy(&pem).as_ref());
+    let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes())
+        .map_err(|_| wrong("admin_ssl_cert_key", &"there is no private key in it"))?;
+    let builder = ServerConfig::builder();
+    let builder = match &settings.client_ca {
+        None => builder.with_no_client_auth(),
+        Some(ca) => {
+            let mut roots = RootCertStore::empty();
+            let authorities = self::chain(ca).map_err(|reason| wrong("admin_ssl_client_ca", &reason))?;
+            roots.add_parsable_certificates(authorities);
+            let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
+                .build()
+                .map_err(|error| wrong("admin_ssl_client_ca", &error))?;
+            builder.with_client_cert_verifier(verifier)
+        }
+    };
+    let mut config =
+        builder.with_single_cert(chain, key).map_err(|error| wrong("admin_ssl_cert_key", &error))?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(AdminTls { config: Arc::new(config), verifies_clients: settings.client_ca.is_some() }))
+}
+
+fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let pem = std::fs::read(file).map_err(|error| io_reason(&error))?;
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| "there is no certificate in it".to_owned())
+}
+
+/// The node, as the Admin API sees it.
+struct Running {
+    about: About,
+    apply: Arc<Apply<Serve>>,
+    db_less: Option<Arc<DbLess>>,
+    revision: Arc<AtomicI64>,
+    registry: Registry,
+}
+
+impl Running {
+    /// The balancer of an upstream that is in use.
+    fn balancer(&self, upstream: Uuid) -> Option<Arc<Balancer>> {
+        let snapshot = self.apply.state().current?.snapshot;
+        let name = snapshot.upstreams.iter().find(|entry| entry.id == upstream)?.record.text("name")?.to_owned();
+        self.apply.effect().proxy()?.balancer(&name)
+    }
+}
+
+#[async_trait]
+impl Node for Running {
+    fn about(&self) -> About {
+        self.about.clone()
+    }
+
+    fn plugins(&self) -> &dyn Plugins {
+        &self.registry
+    }
+
+    fn engine(&self) -> Option<Engine> {
+        Some(self.apply.effect().engine().clone())
+    }
+
+    fn counts(&self) -> Counts {
+        let mut sum = Counts::default();
+        let proxy = self.apply.effect().proxy();
+        for counts in proxy.iter().flat_map(|proxy| proxy.counts()) {
+            let (accepted, closed, _) = counts.connections();
+            sum.accepted += accepted;
+            sum.active += accepted.saturating_sub(closed);
+            sum.requests += counts.lines().iter().map(|(_, count)| count.requests).sum::<u64>();
+        }
+        sum
+    }
+
+    fn applied(&self) -> Applied {
+        let state = self.apply.state();
+        Applied {
+            revision: self.revision.load(Ordering::Acquire),
+            hash: state.current.map(|current| current.hash),
+            refused: state.refused.map(|all| all.iter().map(ToString::to_string).collect()),
+        }
+    }
+
+    fn health(&self, upstream: Uuid) -> Option<UpstreamHealth> {
+        let balancer = self.balancer(upstream)?;
+        let mut targets: Vec<TargetHealth> = Vec::new();
+        for peer in balancer.health() {
+            add(&mut targets, &peer);
+        }
+        Some(UpstreamHealth { is_well: balancer.is_up(), targets })
+    }
+
+    fn set_health(&self, upstream: Uuid, target: &str, address: Option<&str>, is_well: bool) -> bool {
+        let Some(balancer) = self.balancer(upstream) else { return false };
+        match address {
+            None => balancer.set_target_health(target, is_well) > 0,
+            Some(address) => address.parse().is_ok_and(|address| balancer.set_health(address, is_well) > 0),
+        }
+    }
+
+    fn document(&self) -> Option<String> {
+        let text = self.db_less.as_ref()?.text()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    async fn load(&self, document: &[u8]) -> Result<(), Vec<Violation>> {
+        let Some(db_less) = &self.db_less else {
+            return Err(vec![Violation::error("", None, "this node has a database")]);
+        };
+        let name = "the Admin API".to_owned();
+        match boot::check(self.apply.effect().settings(), name, document) {
+            Ok(loaded) => db_less.put(&self.apply, loaded).await,
+            Err(error) => Err(match error.downcast::<Refused>() {
+                Ok(refused) => refused.violations,
+                Err(error) => vec![Violation::error("", None, error.to_string())],
+            }),
+        }
+    }
+}
+
+/// An address belongs to the target before it, or begins one.
+fn add(targets: &mut Vec<TargetHealth>, peer: &PeerHealth) {
+    let health = peer.state.as_str();
+    if targets.last().is_none_or(|last| last.target != *peer.target) {
+        targets.push(TargetHealth { target: peer.target.to_string(), health, addresses: Vec::new() });
+    }
+    let Some(target) = targets.last_mut() else { return };
+    // A target is well as long as one of its addresses is.
+    if peer.state == State::Healthy {
+        target.health = health;
+    }
+    target.addresses.extend(peer.address.map(|address| AddressHealth {
+        ip: address.ip(),
+        port: address.port(),
+        weight: peer.weight,
+        health,
+    }));
+}
