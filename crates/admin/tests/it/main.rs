@@ -1,7 +1,10 @@
-//! The client against a gateway. Owns: the one test binary. `mock` is a gateway of a few lines, with the schemas of ours.
+//! The Admin API and its client from outside: one test binary, a module a subject. `mock` is a gateway of a few lines, with
+//! the schemas of ours; `server_*` ask the real one.
 
 mod faults;
 mod masks;
 mod mock;
+mod server_double;
+mod server_kinds;
 mod sync;
 mod trace;

@@ -167,7 +167,7 @@ async fn run(apply: &Arc<Apply<Serve>>, mut source: Source, name: &str, files: &
             () = source.changed() => drop(source.reload(apply, name, false).await),
             () = apply.effect().changed() => {
                 // Several changes that come together are one.
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
                 apply.again().await;
             }
         }

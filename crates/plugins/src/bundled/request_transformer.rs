@@ -33,16 +33,16 @@ pub(crate) static SCHEMA: PluginSchema = PluginSchema {
 
 const FIELDS: &[Field] = &[
     Field::string("http_method").rules(&[Rule::Custom(method)]).doc("The method that the upstream gets."),
-    Field::record("remove", &names(&HEADER)).default(Default::Fields).doc("What is taken out, by name."),
-    Field::record("rename", &pairs(&RENAMED_HEADER, &PAIR)).default(Default::Fields).doc("`old:new` names."),
+    Field::record("remove", &names(&HEADER)).required().doc("What is taken out, by name."),
+    Field::record("rename", &pairs(&RENAMED_HEADER, &PAIR)).required().doc("`old:new` names."),
     Field::record("replace", &REPLACE)
-        .default(Default::Fields)
+        .required()
         .doc("`name:value` for what is there already."),
     Field::record("add", &pairs(&HEADER_PAIR, &PAIR))
-        .default(Default::Fields)
+        .required()
         .doc("`name:value` for what is not there yet."),
     Field::record("append", &pairs(&HEADER_PAIR, &PAIR))
-        .default(Default::Fields)
+        .required()
         .doc("`name:value`, besides what is there."),
 ];
 

@@ -1,0 +1,166 @@
+//! The whole configuration: `/config` of a node without a database, and `/export` of any.
+//!
+//! Owns: the ways in which a document is sent, what is told of one that is wrong, and that one who changes it knows what
+//! it was (`If-Match`). Must not know: how a document takes effect; the node does.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, Method, StatusCode, header};
+use postern_config::apply::hash;
+use postern_model::field::Field;
+use postern_model::{Severity, Violation};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::decode::{self, Unreadable};
+use super::dispatch::{Answered, Call, ok};
+use super::error::Refusal;
+
+/// `/config`
+pub(crate) async fn config(call: &Call<'_>) -> Answered {
+    if !call.admin.node().about().is_db_less {
+        let message = "this endpoint is only available when Kong is configured to not use a database";
+        return Err(Refusal::Bad(message.to_owned()));
+    }
+    match call.method {
+        Method::POST => load(call).await,
+        _ => {
+            let document = call.admin.node().document().unwrap_or_default();
+            let tag = hash(document.as_bytes());
+            tagged(call, &tag, ok(json!({ "config": document }))?)
+        }
+    }
+}
+
+async fn load(call: &Call<'_>) -> Answered {
+    let document = document(call)?;
+    let current = call.admin.node().document().map(|document| hash(document.as_bytes()));
+    if let Some(wanted) = call.headers.get(header::IF_MATCH) {
+        let fits = wanted.to_str().is_ok_and(|wanted| {
+            wanted == "*" || current.as_ref().is_some_and(|current| wanted.trim_matches('"') == current)
+        });
+        if !fits {
+            return Err(Refusal::Stale(StatusCode::PRECONDITION_FAILED));
+        }
+    }
+    let is_set = |name: &str| call.argument(name).is_some_and(|value| value != "0" && value != "false");
+    if is_set("check_hash") && current == Some(hash(&document)) {
+        return Ok(StatusCode::NOT_MODIFIED.into_response());
+    }
+    if let Err(violations) = call.admin.node().load(&document).await {
+        return Err(Refusal::Document(refused(&violations, is_set("flatten_errors"))));
+    }
+    let (_, rows) = call.admin.store().all().await?;
+    let mut entities: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
+    for kept in rows {
+        entities.entry(kept.row.kind).or_default().insert(kept.row.id.to_string(), kept.row.body.into());
+    }
+    Ok((StatusCode::CREATED, Json(entities)).into_response())
+}
+
+/// The text of the document, whichever way it came.
+fn document(call: &Call<'_>) -> Result<Vec<u8>, Refusal> {
+    #[derive(Deserialize)]
+    struct Wrapped {
+        config: String,
+    }
+    const FIELDS: &[Field] = &[Field::string("config")];
+    let essence = call.content_type().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    match essence.to_ascii_lowercase().as_str() {
+        // A document is itself JSON, or a text inside.
+        "application/json" => match serde_json::from_slice::<Wrapped>(&call.body) {
+            Ok(Wrapped { config }) => Ok(config.into_bytes()),
+            Err(error) if error.is_data() => Ok(call.body.to_vec()),
+            Err(_) => Err(Unreadable::NotJson.into()),
+        },
+        "application/yaml" | "application/x-yaml" | "text/yaml" | "text/x-yaml" => Ok(call.body.to_vec()),
+        "application/x-www-form-urlencoded" | "multipart/form-data" => {
+            let mut fields = decode::fields(call.content_type(), &call.body, FIELDS)?;
+            match fields.remove("config") {
+                Some(Value::String(text)) => Ok(text.into_bytes()),
+                _ => Err(Refusal::Bad("expected a declarative configuration".to_owned())),
+            }
+        }
+        _ => Err(Unreadable::MediaType.into()),
+    }
+}
+
+/// What is wrong with a document.
+fn refused(violations: &[Violation], flatten: bool) -> Value {
+    let errors = || violations.iter().filter(|violation| violation.severity == Severity::Error);
+    let told: Vec<String> = errors().take(100).map(ToString::to_string).collect();
+    let mut fields = Map::new();
+    for violation in errors() {
+        let path = if violation.path.is_empty() { "@entity" } else { &violation.path };
+        fields.insert(path.to_owned(), violation.message.clone().into());
+    }
+    let mut body = json!({
+        "code": 14,
+        "name": "invalid declarative configuration",
+        "message": format!("declarative config is invalid: {}", told.join("; ")),
+        "fields": fields,
+    });
+    if flatten {
+        body["flattened_errors"] = flattened(errors());
+    }
+    body
+}
+
+/// The same, by entity: `services[0].routes[1].paths[0]` concerns the route.
+fn flattened<'a>(errors: impl Iterator<Item = &'a Violation>) -> Value {
+    let mut entities: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
+    for violation in errors {
+        let (entity, field) = entity_of(&violation.path);
+        let kind = entity.rsplit('.').next().and_then(|last| last.split('[').next()).unwrap_or_default();
+        let error = json!({
+            "type": if field.is_empty() { "entity" } else { "field" },
+            "field": field,
+            "message": violation.message,
+        });
+        entities.entry((entity.to_owned(), kind.to_owned())).or_default().push(error);
+    }
+    entities
+        .into_iter()
+        .map(|((path, kind), errors)| {
+            json!({ "entity_type": kind.trim_end_matches('s'), "entity_path": path, "errors": errors })
+        })
+        .collect()
+}
+
+fn entity_of(path: &str) -> (&str, &str) {
+    let mut end = 0;
+    let mut at = 0;
+    for part in path.split('.') {
+        let name = part.split('[').next().unwrap_or_default();
+        let is_entity = part.ends_with(']') && postern_model::Kind::named(name).is_some();
+        if !is_entity {
+            break;
+        }
+        end = at + part.len();
+        at = end + 1;
+    }
+    (&path[..end], path.get(end..).unwrap_or_default().trim_start_matches('.'))
+}
+
+/// `/export`: every entity as of one moment.
+pub(crate) async fn export(call: &Call<'_>) -> Answered {
+    let (revision, rows) = call.admin.store().all().await?;
+    let mut entities: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for kept in rows {
+        entities.entry(kept.row.kind).or_default().push(kept.row.body.into());
+    }
+    tagged(call, &revision.to_string(), ok(json!({ "revision": revision, "entities": entities }))?)
+}
+
+/// The answer with its tag; or that the client has it already.
+fn tagged(call: &Call<'_>, tag: &str, response: Response) -> Answered {
+    let tag = HeaderValue::try_from(format!("\"{tag}\"")).map_err(|_| Refusal::Unexpected)?;
+    let mut response = match call.headers.get(header::IF_NONE_MATCH) {
+        Some(known) if *known == tag => StatusCode::NOT_MODIFIED.into_response(),
+        _ => response,
+    };
+    response.headers_mut().insert(header::ETAG, tag);
+    Ok(response)
+}

@@ -1,0 +1,220 @@
+//! Entities of every kind: listed, shown, created, replaced, merged, deleted; flat and below a parent.
+//!
+//! Owns: what each method does with which path. Must not know: fields; there is one set of functions for all kinds.
+
+use axum::response::IntoResponse;
+use http::{Method, StatusCode};
+use postern_config::store::{Filter, Kept, Row, Select, Step, Write};
+use postern_model::Kind;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::dispatch::{Answered, Call, ok};
+use super::error::Refusal;
+use super::foreign::{identifier, refers_to};
+use super::page::{self, SIZE_MAX};
+use super::route::{Resource, Serves};
+use super::write::{self, Aim, Parent, Place, save};
+use super::{Admin, row, special};
+
+/// Serves an endpoint of entities.
+pub(crate) async fn serve(call: &Call<'_>, serves: Serves) -> Answered {
+    match serves {
+        Serves::Collection(resource) => collection(call, resource, None).await,
+        Serves::Entity(resource) => {
+            let place = place(resource, call.parameter(0), None).ok_or(Refusal::NotFound)?;
+            entity(call, resource, place, None).await
+        }
+        Serves::Nested(parent, child, field) => {
+            let parent = parent_id(call, parent).await?;
+            collection(call, child, Some((field, parent))).await
+        }
+        Serves::NestedEntity(parent, child, field) => {
+            let parent = Some((field, parent_id(call, parent).await?));
+            let place = place(child, call.parameter(1), parent).ok_or(Refusal::NotFound)?;
+            entity(call, child, place, parent).await
+        }
+        Serves::Foreign(child, to, field) => foreign(call, child, to, field).await,
+        _ => Err(Refusal::NotFound),
+    }
+}
+
+/// What a segment of a path means.
+pub(crate) fn place(resource: &Resource, segment: &str, parent: Parent) -> Option<Place> {
+    if let Some(id) = identifier(segment) {
+        return Some(Place::Id(id));
+    }
+    let field = resource.by?;
+    let text = Value::from(segment);
+    let key = match (resource.kind, parent) {
+        ("acls", Some((_, consumer))) => {
+            row::key(&["consumer", "group"], &[consumer.to_string().into(), text])
+        }
+        ("acls", None) => return None,
+        ("targets", Some((_, upstream))) => {
+            let target = with_port(segment);
+            let key =
+                row::key(&["upstream", "target"], &[upstream.to_string().into(), target.clone().into()]);
+            return Some(Place::Key(field, target, key));
+        }
+        _ => row::key(&[field], &[text]),
+    };
+    Some(Place::Key(field, segment.to_owned(), key))
+}
+
+/// As targets are kept. The model does the same to what is written.
+fn with_port(target: &str) -> String {
+    let bare_v6 = target.parse::<std::net::Ipv6Addr>().is_ok();
+    match target.rsplit_once(':') {
+        _ if bare_v6 => format!("[{target}]:8000"),
+        Some((_, port)) if !port.ends_with(']') => target.to_owned(),
+        _ => format!("{target}:8000"),
+    }
+}
+
+/// The identifier of the entity that the first parameter names.
+pub(crate) async fn parent_id(call: &Call<'_>, parent: &Resource) -> Result<Uuid, Refusal> {
+    Ok(named(call.admin, parent, call.parameter(0)).await?.row.id)
+}
+
+/// The entity that a segment names.
+pub(crate) async fn named(admin: &Admin, resource: &Resource, segment: &str) -> Result<Kept, Refusal> {
+    let place = place(resource, segment, None).ok_or(Refusal::NotFound)?;
+    place.find(admin, resource.kind()).await?.ok_or(Refusal::NotFound)
+}
+
+async fn collection(call: &Call<'_>, resource: &'static Resource, parent: Parent) -> Answered {
+    match call.method {
+        Method::POST => {
+            let row = save(call, resource, &Aim::Create, parent).await?;
+            answer(call, StatusCode::CREATED, resource.kind(), row).await
+        }
+        _ => list(call, resource, parent).await,
+    }
+}
+
+async fn list(call: &Call<'_>, resource: &'static Resource, parent: Parent) -> Answered {
+    let kind = resource.kind();
+    let tags = page::tags(call)?;
+    let mut filter = parent.map(|(field, id)| Filter::RefersTo { field: field.to_owned(), id });
+    if let ("consumers", Some(custom_id)) = (resource.kind, call.argument("custom_id")) {
+        filter = Some(Filter::Key(row::key(&["custom_id"], &[custom_id.into()])));
+    }
+    let (size, after) = (page::size(call)?, page::after(call));
+    if resource.kind == "targets" {
+        // decK asks for the targets of one upstream with the offset of another: all of them are in one page.
+        let rows = all(call.admin, resource.kind, filter).await?;
+        let rows = rows.into_iter().filter(|row| tags.as_ref().is_none_or(|tags| has(row, tags))).collect();
+        let data = special::shown(call.admin, kind, rows).await?;
+        return page::page(call, "", data, None);
+    }
+    let select = Select { kind: resource.kind.to_owned(), after: after?, size, filter, tags };
+    let found = call.admin.store().page(&select).await?;
+    let last = found.rows.last().map(|kept| kept.row.id);
+    let offset = last.filter(|_| found.more).map(page::offset);
+    let rows = found.rows.into_iter().map(|kept| kept.row).collect();
+    let data = special::shown(call.admin, kind, rows).await?;
+    page::page(call, &path(call, resource, parent), data, offset)
+}
+
+fn has(row: &Row, tags: &postern_config::store::Tags) -> bool {
+    use postern_config::store::Tags;
+    match tags {
+        Tags::All(tags) => tags.iter().all(|tag| row.tags.contains(tag)),
+        Tags::Any(tags) => tags.iter().any(|tag| row.tags.contains(tag)),
+    }
+}
+
+/// Where the list is, for the link to its next page.
+fn path(call: &Call<'_>, resource: &Resource, parent: Parent) -> String {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let above = parent.and_then(|(field, _)| {
+        let refers = resource.kind().refers().into_iter().find(|refers| refers.field == field)?;
+        Resource::of(refers.to)?.path
+    });
+    match above {
+        Some(above) => format!("/{above}/{}/{}", encoded(call.parameter(0)), resource.nested),
+        None => format!("/{}", resource.path.unwrap_or(resource.nested)),
+    }
+}
+
+async fn entity(call: &Call<'_>, resource: &'static Resource, place: Place, parent: Parent) -> Answered {
+    let kind = resource.kind();
+    match call.method {
+        Method::PUT => {
+            let row = save(call, resource, &Aim::Replace(place), parent).await?;
+            answer(call, StatusCode::OK, kind, row).await
+        }
+        Method::PATCH => {
+            let row = save(call, resource, &Aim::Merge(place), parent).await?;
+            answer(call, StatusCode::OK, kind, row).await
+        }
+        Method::DELETE => delete(call, kind, &place, parent).await,
+        _ => {
+            let found = find(call.admin, kind, &place, parent).await?.ok_or(Refusal::NotFound)?;
+            answer(call, StatusCode::OK, kind, found.row).await
+        }
+    }
+}
+
+async fn find(admin: &Admin, kind: Kind, place: &Place, parent: Parent) -> Result<Option<Kept>, Refusal> {
+    let found = place.find(admin, kind).await?;
+    Ok(found.filter(|kept| parent.is_none_or(|(field, id)| refers_to(kept, field, id))))
+}
+
+async fn delete(call: &Call<'_>, kind: Kind, place: &Place, parent: Parent) -> Answered {
+    if call.admin.node().about().is_db_less {
+        return Err(write::unsupported(kind, "remove", Some(place)));
+    }
+    match find(call.admin, kind, place, parent).await? {
+        Some(kept) => remove(call, vec![(kind, kept.row.id)]).await?,
+        // What is not there need not be deleted; but below a parent Kong says so.
+        None if parent.is_some() => return Err(Refusal::NotFound),
+        None => {}
+    }
+    Ok(StatusCode::NO_CONTENT.into_response())
+}
+
+/// Deletes entities, all or none.
+pub(crate) async fn remove(call: &Call<'_>, what: Vec<(Kind, Uuid)>) -> Result<(), Refusal> {
+    let step = |(kind, id): (Kind, Uuid)| Step::Delete { kind: kind.collection().to_owned(), id };
+    let steps = what.into_iter().map(step).collect();
+    let write = Write { steps, revision: None, by: call.who.clone() };
+    call.admin.store().write(write).await.map_err(|error| Refusal::of_write(error, &[]))?;
+    Ok(())
+}
+
+/// `/routes/{}/service`: the entity that another refers to.
+async fn foreign(
+    call: &Call<'_>,
+    child: &'static Resource,
+    to: &'static Resource,
+    field: &'static str,
+) -> Answered {
+    let kept = named(call.admin, child, call.parameter(0)).await?;
+    let reference = kept.row.references.iter().find(|reference| reference.field == field);
+    let Some(reference) = reference else { return Err(Refusal::NotFound) };
+    entity(call, to, Place::Id(reference.id), None).await
+}
+
+/// An entity as an answer.
+pub(crate) async fn answer(call: &Call<'_>, status: StatusCode, kind: Kind, row: Row) -> Answered {
+    let shown = special::shown(call.admin, kind, vec![row]).await?.pop().ok_or(Refusal::Unexpected)?;
+    let mut response = ok(shown)?;
+    *response.status_mut() = status;
+    Ok(response)
+}
+
+/// Every row of a kind, page by page.
+pub(crate) async fn all(admin: &Admin, kind: &str, filter: Option<Filter>) -> Result<Vec<Row>, Refusal> {
+    let mut select = Select { kind: kind.to_owned(), after: None, size: SIZE_MAX, filter, tags: None };
+    let mut rows = Vec::new();
+    loop {
+        let page = admin.store().page(&select).await?;
+        select.after = page.rows.last().map(|kept| kept.row.id);
+        rows.extend(page.rows.into_iter().map(|kept| kept.row));
+        if !page.more {
+            return Ok(rows);
+        }
+    }
+}
