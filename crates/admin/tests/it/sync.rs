@@ -195,3 +195,23 @@ async fn consumers_are_left_alone_if_so_asked() {
     sync(&gateway, "_format_version: '3.0'", &without, Goal::Exactly).await;
     assert!(mock.count() > 8 && mock.count() < before);
 }
+
+#[tokio::test]
+async fn the_gateway_looks_at_each_entity() {
+    let (mock, address) = Mock::start().await;
+    let gateway = gateway(&address, None);
+    assert_eq!(client::validate::validate(&gateway, &read(FILE), 10).await, [""; 0]);
+    let asked = mock.asked();
+    assert_eq!(asked.len(), 27, "keys, groups and members are not checked by gateways");
+    assert!(
+        asked.iter().all(|asked| asked.line.starts_with("POST /schemas/") && asked.body["id"].is_string())
+    );
+    let bad = "_format_version: '3.0'\nservices: [{ name: good }, { name: bad, plugins: [{ name: bad }] }]";
+    assert_eq!(
+        client::validate::validate(&gateway, &read(bad), 1).await,
+        [
+            "kong.yaml:2:28: service bad: HTTP status 400 (message: \"schema violation (host: required field missing)\")",
+            "kong.yaml:2:51: plugin bad: HTTP status 400 (message: \"schema violation (host: required field missing)\")",
+        ]
+    );
+}
