@@ -111,6 +111,19 @@ async fn an_edit_is_one_update() {
 }
 
 #[tokio::test]
+async fn order_matters_where_the_gateway_says_so() {
+    let (_, address) = Mock::start().await;
+    let gateway = gateway(&address, None);
+    sync(&gateway, FILE, &scope(), Goal::Exactly).await;
+    let sets = FILE.replace("[POST, GET]", "[GET, POST]").replace("tags: [b, a]", "tags: [a, b]");
+    assert_ne!(sets, FILE);
+    assert_eq!(left(&gateway, &sets, &scope()).await, NOTHING);
+    let lists = FILE.replace("[x-key, apikey]", "[apikey, x-key]");
+    assert_ne!(lists, FILE);
+    assert_eq!(left(&gateway, &lists, &scope()).await, ["updating plugin key-auth for service first"]);
+}
+
+#[tokio::test]
 async fn apply_refers_to_what_is_there_and_deletes_nothing() {
     let (_, address) = Mock::start().await;
     let gateway = gateway(&address, None);
