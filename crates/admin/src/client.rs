@@ -46,8 +46,8 @@ use thiserror::Error;
 
 use dump::Style;
 use gateway::{Gateway, GatewayError};
-use kinds::{Body, Kind, referred};
-use plan::{Goal, Plan};
+use kinds::{Body, Kind};
+use plan::{Action, Goal, Plan};
 use present::{Present, Scope};
 use schemas::{Needed, Schemas};
 use wanted::{Target, Wanted};
@@ -203,5 +203,5 @@ fn within(wanted: Wanted, scope: &Scope) -> Wanted {
 
 /// Whether a run writes passwords that cannot be compared.
 pub fn has_passwords(plan: &Plan) -> bool {
-    plan.steps().any(|step| !step.kind.unreadable.is_empty() && referred(&step.body, "consumer").is_some())
+    plan.steps().any(|step| step.action != Action::Delete && !step.kind.unreadable.is_empty())
 }

@@ -33,8 +33,9 @@ async fn one(gateway: &Gateway, index: usize, entity: &Entity, ids: &[String]) -
     mask.hidden_texts(&body, &mut secrets);
     let path = ["schemas", collection(entity.kind), "validate"];
     let error = gateway.write(Method::POST, &path, &body, &secrets).await.err()?;
-    let name = entity.kind.name_of(&entity.body).unwrap_or_default();
-    let name = if name.is_empty() { String::new() } else { format!(" {name}") };
+    let plugin = || entity.body.get("name").and_then(Json::as_str);
+    let name = entity.kind.name_of(&entity.body).or_else(plugin);
+    let name = name.map_or_else(String::new, |name| format!(" {name}"));
     Some(format!("{}: {}{name}: {error}", entity.place, entity.kind.name))
 }
 

@@ -1,6 +1,8 @@
 //! The Admin API and its client from outside: one test binary, a module a subject. `mock` is a gateway of a few lines, with
 //! the schemas of ours; `server_*` ask the real one.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 mod faults;
 mod masks;
 mod mock;

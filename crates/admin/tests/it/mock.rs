@@ -177,6 +177,12 @@ impl Inner {
                 Some(plugin) => (200, postern_model::schema::of_plugin(plugin)),
                 None => not_found(),
             },
+            ("POST", ["schemas", _, "validate"]) if body["name"] == "bad" => {
+                (400, json!({ "message": "schema violation (host: required field missing)" }))
+            }
+            ("POST", ["schemas", _, "validate"]) => {
+                (200, json!({ "message": "schema validation successful" }))
+            }
             ("GET", ["schemas", kind]) => {
                 postern_model::schema::of_entity(kind).map_or_else(not_found, |it| (200, it))
             }

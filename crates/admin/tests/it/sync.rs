@@ -111,6 +111,19 @@ async fn an_edit_is_one_update() {
 }
 
 #[tokio::test]
+async fn order_matters_where_the_gateway_says_so() {
+    let (_, address) = Mock::start().await;
+    let gateway = gateway(&address, None);
+    sync(&gateway, FILE, &scope(), Goal::Exactly).await;
+    let sets = FILE.replace("[POST, GET]", "[GET, POST]").replace("tags: [b, a]", "tags: [a, b]");
+    assert_ne!(sets, FILE);
+    assert_eq!(left(&gateway, &sets, &scope()).await, NOTHING);
+    let lists = FILE.replace("[x-key, apikey]", "[apikey, x-key]");
+    assert_ne!(lists, FILE);
+    assert_eq!(left(&gateway, &lists, &scope()).await, ["updating plugin key-auth for service first"]);
+}
+
+#[tokio::test]
 async fn apply_refers_to_what_is_there_and_deletes_nothing() {
     let (_, address) = Mock::start().await;
     let gateway = gateway(&address, None);
@@ -194,4 +207,24 @@ async fn consumers_are_left_alone_if_so_asked() {
     let before = mock.count();
     sync(&gateway, "_format_version: '3.0'", &without, Goal::Exactly).await;
     assert!(mock.count() > 8 && mock.count() < before);
+}
+
+#[tokio::test]
+async fn the_gateway_looks_at_each_entity() {
+    let (mock, address) = Mock::start().await;
+    let gateway = gateway(&address, None);
+    assert_eq!(client::validate::validate(&gateway, &read(FILE), 10).await, [""; 0]);
+    let asked = mock.asked();
+    assert_eq!(asked.len(), 27, "keys, groups and members are not checked by gateways");
+    assert!(
+        asked.iter().all(|asked| asked.line.starts_with("POST /schemas/") && asked.body["id"].is_string())
+    );
+    let bad = "_format_version: '3.0'\nservices: [{ name: good }, { name: bad, plugins: [{ name: bad }] }]";
+    assert_eq!(
+        client::validate::validate(&gateway, &read(bad), 1).await,
+        [
+            "kong.yaml:2:28: service bad: HTTP status 400 (message: \"schema violation (host: required field missing)\")",
+            "kong.yaml:2:51: plugin bad: HTTP status 400 (message: \"schema violation (host: required field missing)\")",
+        ]
+    );
 }
