@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::Result;
 use async_trait::async_trait;
 use postern_admin::server::{
-    About, AddressHealth, Admin, AdminListener, AdminOptions, AdminTls, AdminToken, Applied, Counts, Listening,
-    Node, TargetHealth, TokenValue, UpstreamHealth, start as listen,
+    About, AddressHealth, Admin, AdminListener, AdminOptions, AdminTls, AdminToken, Applied, Counts,
+    Listening, Node, TargetHealth, TokenValue, UpstreamHealth, start as listen,
 };
 use postern_config::apply::Apply;
 use postern_config::store::Store;
@@ -156,7 +156,8 @@ impl Running {
     /// The balancer of an upstream that is in use.
     fn balancer(&self, upstream: Uuid) -> Option<Arc<Balancer>> {
         let snapshot = self.apply.state().current?.snapshot;
-        let name = snapshot.upstreams.iter().find(|entry| entry.id == upstream)?.record.text("name")?.to_owned();
+        let name =
+            snapshot.upstreams.iter().find(|entry| entry.id == upstream)?.record.text("name")?.to_owned();
         self.apply.effect().proxy()?.balancer(&name)
     }
 }

@@ -83,7 +83,8 @@ impl Settings {
     pub(crate) fn shown(&self) -> impl Iterator<Item = (&'static str, String)> {
         node::SPECS.iter().map(|spec| {
             let given = self.text(spec.key).map(Secret::expose);
-            let is_credential = matches!(spec.key, "pg_password" | "admin_token" | "declarative_config_string");
+            let is_credential =
+                matches!(spec.key, "pg_password" | "admin_token" | "declarative_config_string");
             let text = match given {
                 Some(text) if is_credential && !Template::has_reference(text) => "******",
                 Some(text) => text,

@@ -116,7 +116,10 @@ impl Postgres {
 
     /// Ends the server and all that it does at once, as a crash would. Its port refuses connections from then on.
     pub async fn kill(&mut self) {
+        let children = self.children();
         self.server.kill().await;
+        // They would notice by themselves, and until then go on answering.
+        let _ = std::process::Command::new("kill").arg("-KILL").args(children).output();
     }
 
     /// Starts it again after [`Postgres::kill`], with the same files and port.
@@ -140,13 +143,17 @@ impl Postgres {
 
     /// A signal to the server, and to all of its children.
     fn signal(&self, signal: &str) {
-        let parent = self.server.pid();
         // The parent first: it must not wonder about its children.
         self.server.signal(signal);
-        let children =
-            fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
         // One that has just ended gets none.
-        let _ = std::process::Command::new("kill").arg(signal).args(children.split_whitespace()).output();
+        let _ = std::process::Command::new("kill").arg(signal).args(self.children()).output();
+    }
+
+    /// The processes that it has started.
+    fn children(&self) -> Vec<String> {
+        let parent = self.server.pid();
+        let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+        children.unwrap_or_default().split_whitespace().map(str::to_owned).collect()
     }
 
     /// Waits until it takes connections. One that was killed leaves its memory for a moment, in which it does not start.

@@ -28,8 +28,8 @@ const ALIVE_WITHIN: Duration = Duration::from_secs(1);
 /// # Errors
 /// When it cannot be used, or lacks migrations: [`migrations::up`] runs them.
 pub async fn open(options: PostgresOptions) -> Result<Arc<dyn Store>, OpenError> {
-    // One writes, one listens.
-    let readers = options.connections.saturating_sub(2).max(1);
+    // One more listens.
+    let readers = options.connections.saturating_sub(Sql::<Server>::OTHERS + 1).max(1);
     let server = Server::new(options);
     let mut connection = server.connect().await?;
     migrations::check::<Server>(&mut connection, migrations::POSTGRES).await?;

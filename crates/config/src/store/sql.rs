@@ -181,21 +181,27 @@ impl<'a> Statement<'a> {
 
 /// The store.
 pub(super) struct Sql<D: Database> {
-    readers: Arc<Pool<D>>,
+    readers: Pool<D>,
     writer: mpsc::Sender<write::Job>,
     revision: changes::Receiver<Revision>,
 }
 
 impl<D: Database> Sql<D> {
-    /// Starts with a database that is prepared; `readers` is how many may read at once. Its tasks end with it.
+    /// How many connections there are besides: to write, and to see what others wrote.
+    pub(super) const OTHERS: usize = 2;
+
+    /// Starts with a database that is prepared; `readers` is how many may read at once, on top of [`Self::OTHERS`]. Its
+    /// tasks end with it.
     pub(super) async fn start(database: Arc<D>, readers: usize) -> Result<Self, StoreError> {
-        let readers = Arc::new(Pool::new(Arc::clone(&database), readers));
-        let revision = watch::last(&readers).await?;
-        let (sender, revision) = changes::channel(revision);
+        let pool = |size| Pool::new(Arc::clone(&database), size);
+        // Neither readers nor writers may keep it from seeing what others wrote.
+        let watching = pool(1);
+        let (sender, revision) = changes::channel(watch::last(&watching).await?);
         let sender = Arc::new(sender);
         let (writer, jobs) = mpsc::channel(write::WAITING);
-        tokio::spawn(write::writer(Pool::new(Arc::clone(&database), 1), jobs, Arc::clone(&sender)));
-        tokio::spawn(watch::watch(database, Arc::clone(&readers), sender));
+        let readers = pool(readers);
+        tokio::spawn(write::writer(pool(1), jobs, Arc::clone(&sender)));
+        tokio::spawn(watch::watch(database, watching, sender));
         Ok(Self { readers, writer, revision })
     }
 }

@@ -3,6 +3,8 @@
 //! `contract` holds all of them to the same; `model` does so with histories that nobody thought of; `sqlite` and `postgres`
 //! have what only one of them has; `crash` ends them in the middle of their work. PostgreSQL is a real one (`stores`).
 
+#![expect(clippy::unwrap_used, reason = "these are tests, also where a function is not marked so")]
+
 mod contract;
 mod crash;
 mod figures;

@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use postern_config::store::postgres::{Credentials, Login, PostgresOptions, open};
 use postern_config::store::{OpenError, Store, StoreError, migrations};
 use postern_conformance::{Postgres, TlsFiles, ca::Ca};
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::rows::{id, put, row};
@@ -237,20 +239,25 @@ async fn connections_that_somebody_ends_are_made_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_stands_still_does_not_keep_others_from_writing() {
-    let server = server().await;
-    let options = prepared(server).await;
+async fn who_keeps_the_turn_makes_writing_unavailable_and_no_more() {
+    let options = prepared(server().await).await;
     let store = open(options.clone()).await.unwrap();
-    // Somebody has the turn, and does nothing with it. Its own limit ends it in earnest; here the test does.
-    let lock =
-        "BEGIN; SELECT pg_advisory_xact_lock(hashtext('postern'), hashtext('public')); SELECT pg_sleep(3)";
-    let (waited, _) = tokio::join!(
-        async {
-            sleep(Duration::from_millis(700)).await;
-            timeout(SOON, put(&*store, row("services", 1))).await
-        },
-        server.sql(&options.database, lock)
-    );
-    away(waited);
+    // Somebody has the turn, and does nothing with it.
+    let mut other = PgConnectOptions::new_without_pgpass()
+        .host("127.0.0.1")
+        .port(options.port)
+        .database(&options.database)
+        .username(Postgres::USER)
+        .password(Postgres::PASSWORD)
+        .connect()
+        .await
+        .unwrap();
+    let lock = "BEGIN; SELECT pg_advisory_xact_lock(hashtext('postern'), hashtext('public'))";
+    other.execute(lock).await.unwrap();
+    let waiting = (0..100).map(|number| timeout(SOON, put(&*store, row("services", number))));
+    // Also those behind the first 64 are told soon.
+    futures_util::future::join_all(waiting).await.into_iter().for_each(away);
+    assert!(store.get("services", id(1)).await.unwrap().is_none(), "and one can read");
+    other.execute("ROLLBACK").await.unwrap();
     assert_eq!(put(&*store, row("services", 1)).await.unwrap().revision, 1);
 }

@@ -4,12 +4,16 @@
 //! and that ends with the process.
 
 use std::sync::{Arc, OnceLock, mpsc};
+use std::time::Duration;
 
 use postern_config::store::memory::Memory;
 use postern_config::store::postgres::{Login, PostgresOptions};
 use postern_config::store::{Store, migrations, postgres, sqlite};
 use postern_conformance::Postgres;
 use tempfile::TempDir;
+
+/// What is promised to take a second at most. The rest of it is for a machine that does other things as well.
+pub(crate) const A_SECOND: Duration = Duration::from_secs(4);
 
 /// A place for rows.
 pub(crate) enum Stores {

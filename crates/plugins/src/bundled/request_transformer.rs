@@ -8,7 +8,7 @@ mod named;
 mod template;
 
 use http::Method;
-use postern_model::field::{Default, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT};
+use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT};
 use postern_model::{Record, Text, Value};
 use serde::Deserialize;
 
@@ -35,9 +35,7 @@ const FIELDS: &[Field] = &[
     Field::string("http_method").rules(&[Rule::Custom(method)]).doc("The method that the upstream gets."),
     Field::record("remove", &names(&HEADER)).required().doc("What is taken out, by name."),
     Field::record("rename", &pairs(&RENAMED_HEADER, &PAIR)).required().doc("`old:new` names."),
-    Field::record("replace", &REPLACE)
-        .required()
-        .doc("`name:value` for what is there already."),
+    Field::record("replace", &REPLACE).required().doc("`name:value` for what is there already."),
     Field::record("add", &pairs(&HEADER_PAIR, &PAIR))
         .required()
         .doc("`name:value` for what is not there yet."),

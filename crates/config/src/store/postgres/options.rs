@@ -37,7 +37,8 @@ pub struct PostgresOptions {
     pub client_certificate: Option<(Vec<u8>, Secret)>,
     /// `pg_timeout`: for how long to wait for a connection, and for each answer.
     pub timeout: Duration,
-    /// `pg_pool_size`: how many connections at most; one writes, one listens, the others read.
+    /// `pg_pool_size`: how many connections at most, and at least four: one writes, two see what other nodes
+    /// wrote, the others read.
     pub connections: usize,
 }
 
@@ -60,7 +61,8 @@ impl PostgresOptions {
     }
 
     /// For sqlx, to make one connection with; it keeps passwords as plain text, so this must not be kept. It takes what is
-    /// not said here from the process environment, so all is said.
+    /// not said here from the process environment, so all is said that can be: `PGOPTIONS`, and without a certificate of
+    /// ours `PGSSLCERT` and `PGSSLKEY`, still have their say.
     pub(super) fn connect(&self, login: &Login) -> PgConnectOptions {
         let options = PgConnectOptions::new_without_pgpass()
             .host(&self.host)

@@ -11,11 +11,7 @@ use super::super::{Revision, StoreError};
 use super::{Connection as _, Database, Pool};
 
 /// Until nobody holds the store any longer.
-pub(super) async fn watch<D: Database>(
-    database: Arc<D>,
-    pool: Arc<Pool<D>>,
-    revision: Arc<Sender<Revision>>,
-) {
+pub(super) async fn watch<D: Database>(database: Arc<D>, pool: Pool<D>, revision: Arc<Sender<Revision>>) {
     let written = Notify::new();
     tokio::select! {
         () = revision.closed() => {}

@@ -43,7 +43,13 @@ pub(super) async fn writer<D: Database>(
                 revision.send_if_modified(|current| std::mem::replace(current, now) != now);
                 outcomes
             }
-            Err(error) => vec![Err(error); replies.len()],
+            Err(error) => {
+                // Those behind would wait as long, one batch after the other, to be told the same.
+                while let Ok(job) = jobs.try_recv() {
+                    let _ = job.reply.send(Err(error.clone()));
+                }
+                vec![Err(error); replies.len()]
+            }
         };
         for (reply, outcome) in replies.into_iter().zip(outcomes) {
             // Who does not wait any longer does not want to know.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use postern_config::store::{Expect, Kept, Revision, Store, StoreError};
 use serde_json::json;
@@ -10,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::rows::{Says as _, all, delete, gone, id, put, put_if, row, step, steps};
-use crate::stores::Stores;
+use crate::stores::{A_SECOND, Stores};
 
 super::on_every_store!(
     one_of_many_gets_a_key,
@@ -20,6 +19,7 @@ super::on_every_store!(
     revisions_have_no_gaps,
     who_leaves_and_who_names_cannot_both_win,
     two_see_each_other_within_a_second,
+    everything_is_of_one_moment,
 );
 
 /// Does this for each number at once, on two stores of the same rows; what came of each.
@@ -173,6 +173,33 @@ async fn two_see_each_other_within_a_second(stores: Stores) {
                 known = feed.revision;
             }
         };
-        timeout(Duration::from_millis(1500), sees).await.expect("within a second, and half of one to spare");
+        timeout(A_SECOND, sees).await.expect("within a second");
     }
+}
+
+async fn everything_is_of_one_moment(stores: Stores) {
+    let (store, other) = (stores.open().await, stores.open().await);
+    let both = |number: u64| ["a", "b"].map(|kind| step(row(kind, 0).says("number", json!(number))));
+    store.write(steps(both(0))).await.unwrap();
+    let busy = tokio::spawn(async move {
+        for number in 1..200 {
+            other.write(steps(both(number))).await.unwrap();
+        }
+    });
+    let whole = |revision: Revision, rows: &[Kept]| {
+        let numbers: Vec<_> = rows.iter().map(|kept| &kept.row.body["number"]).collect();
+        assert_eq!(numbers.len(), 2);
+        assert_eq!(numbers[0], numbers[1], "of two moments");
+        assert_eq!(rows.iter().map(|kept| kept.version).max(), Some(revision));
+    };
+    while !busy.is_finished() {
+        let (revision, rows) = store.all().await.unwrap();
+        whole(revision, &rows);
+        let feed = store.since(0).await.unwrap().expect("it is known");
+        whole(feed.revision, &feed.rows);
+        assert!(
+            feed.changes.iter().map(|change| change.revision).eq(feed.rows.iter().map(|kept| kept.version))
+        );
+    }
+    busy.await.unwrap();
 }
