@@ -150,6 +150,7 @@ fn command(directory: &Path, settings: &[(&str, &str)]) -> Command {
         .env("POSTERN_PREFIX", directory)
         .env("POSTERN_PROXY_LISTEN", LISTEN)
         .env("POSTERN_STATUS_LISTEN", "127.0.0.1:0")
+        .env("POSTERN_ADMIN_LISTEN", "off")
         .env("POSTERN_NGINX_WORKER_PROCESSES", "1");
     for (name, value) in settings {
         match name.chars().any(char::is_uppercase) {
