@@ -48,7 +48,7 @@ use dump::Style;
 use gateway::{Gateway, GatewayError};
 use kinds::{Body, Kind};
 use plan::{Action, Goal, Plan};
-use present::{Present, Scope};
+use present::{Existing, Present, Scope};
 use schemas::{Needed, Schemas};
 use wanted::{Target, Wanted};
 
@@ -149,6 +149,17 @@ pub async fn dump(gateway: &Gateway, scope: &Scope, style: &Style) -> Result<Jso
     }
     let schemas = Schemas::fetch(gateway, &needed, scope.parallelism).await?;
     Ok(dump::document(&present, &schemas, style))
+}
+
+/// Entities that are at hand, by collection and with all of their fields, as a file.
+pub fn export(entities: Vec<(String, Body)>) -> Json {
+    let mut present = Present::default();
+    for (collection, body) in entities {
+        let id = body.get("id").and_then(Json::as_str).unwrap_or_default().to_owned();
+        present.entities.extend(kinds::of(&collection).map(|kind| Existing { kind, id, body }));
+    }
+    present.entities.sort_by_key(|existing| existing.kind.rank());
+    dump::document(&present, &Schemas::of_model(), &Style::default())
 }
 
 /// A document as people write it.
