@@ -14,12 +14,12 @@
 //! 1. [`wanted`] reads files: `postern_model` makes trees of them, this makes a flat list of entities (`kinds`).
 //! 2. [`gateway`] asks: base address, workspace, tokens, limits, pages. [`present`] reads the lists of what is there.
 //! 3. [`schemas`] has the gateway's own description of entities and plugins; `schema` fills in defaults by it.
-//! 4. [`plan`] finds out which wanted entity is which present one (by id, or by what tells it from others), brings both into
+//! 4. [`mod@plan`] finds out which wanted entity is which present one (by id, or by what tells it from others), brings both into
 //!    one form (`compare`), and says what is to be done, in stages.
 //! 5. [`carry_out`] does it: several at a time, and nothing new after a failure.
 //! 6. [`report`] has decK's lines and decK's JSON. `mask` decided before what of an entity may be shown.
 //!
-//! [`dump`] goes the other way, and `yaml` writes it.
+//! [`mod@dump`] goes the other way, and `yaml` writes it.
 //!
 //! Everything is known before the first write: a plan is whole, or there is none.
 
