@@ -228,6 +228,17 @@ impl Got {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
+    /// The body as JSON; `Null` without one.
+    ///
+    /// # Panics
+    /// When it is anything else.
+    pub fn json(&self) -> serde_json::Value {
+        if self.body.is_empty() {
+            return serde_json::Value::Null;
+        }
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
     /// A header's only or first value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).and_then(|value| value.to_str().ok())
