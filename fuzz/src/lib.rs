@@ -4,12 +4,14 @@
 //! coverage, on stable Rust); the tests below replay the committed corpora, so that a crash which was once found and
 //! added to `corpus/` stays fixed. A new target is a function here, a file in `targets/`, a `[[bin]]`, and a corpus.
 
+mod admin;
 mod framing;
 mod pem;
 mod replies;
 mod router;
 mod values;
 
+pub use admin::admin_body;
 pub use framing::framing;
 pub use pem::pem;
 pub use replies::{idp_reply, jwt_claims, vault_reply};
@@ -133,7 +135,8 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 12] = [
+        let targets: [Target; 13] = [
+            ("admin_body", super::admin_body),
             ("reference", super::reference),
             ("template", super::template),
             ("deck_env", super::deck_env),

@@ -14,12 +14,12 @@
 //! 1. [`wanted`] reads files: `postern_model` makes trees of them, this makes a flat list of entities (`kinds`).
 //! 2. [`gateway`] asks: base address, workspace, tokens, limits, pages. [`present`] reads the lists of what is there.
 //! 3. [`schemas`] has the gateway's own description of entities and plugins; `schema` fills in defaults by it.
-//! 4. [`plan`] finds out which wanted entity is which present one (by id, or by what tells it from others), brings both into
+//! 4. [`mod@plan`] finds out which wanted entity is which present one (by id, or by what tells it from others), brings both into
 //!    one form (`compare`), and says what is to be done, in stages.
 //! 5. [`carry_out`] does it: several at a time, and nothing new after a failure.
 //! 6. [`report`] has decK's lines and decK's JSON. `mask` decided before what of an entity may be shown.
 //!
-//! [`dump`] goes the other way, and `yaml` writes it.
+//! [`mod@dump`] goes the other way, and `yaml` writes it.
 //!
 //! Everything is known before the first write: a plan is whole, or there is none.
 
@@ -48,7 +48,7 @@ use dump::Style;
 use gateway::{Gateway, GatewayError};
 use kinds::{Body, Kind};
 use plan::{Action, Goal, Plan};
-use present::{Present, Scope};
+use present::{Existing, Present, Scope};
 use schemas::{Needed, Schemas};
 use wanted::{Target, Wanted};
 
@@ -149,6 +149,17 @@ pub async fn dump(gateway: &Gateway, scope: &Scope, style: &Style) -> Result<Jso
     }
     let schemas = Schemas::fetch(gateway, &needed, scope.parallelism).await?;
     Ok(dump::document(&present, &schemas, style))
+}
+
+/// Entities that are at hand, by collection and with all of their fields, as a file.
+pub fn export(entities: Vec<(String, Body)>) -> Json {
+    let mut present = Present::default();
+    for (collection, body) in entities {
+        let id = body.get("id").and_then(Json::as_str).unwrap_or_default().to_owned();
+        present.entities.extend(kinds::of(&collection).map(|kind| Existing { kind, id, body }));
+    }
+    present.entities.sort_by_key(|existing| existing.kind.rank());
+    dump::document(&present, &Schemas::of_model(), &Style::default())
 }
 
 /// A document as people write it.

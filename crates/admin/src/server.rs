@@ -64,6 +64,7 @@ use uuid::Uuid;
 pub use guard::{AdminOptions, AdminToken, TokenValue};
 pub use listen::{AdminListener, AdminTls, Listening, StartError, start};
 pub use row::row;
+pub use special::settle;
 
 /// The version of Kong whose Admin API this is. decK and others choose by it what they send.
 pub const KONG_VERSION: &str = "3.9.1";

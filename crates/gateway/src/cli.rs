@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// Check configuration files
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
+    /// See how the references of a running node stand, and have them read again
+    #[command(subcommand, arg_required_else_help = true)]
+    Secrets(Secrets),
     /// Prepare the database
     #[command(subcommand, arg_required_else_help = true)]
     Migrations(Migrations),
@@ -188,9 +191,52 @@ pub(crate) enum Config {
         and as the first line of kong.yaml:\n  \
         # yaml-language-server: $schema=./kong.schema.json")]
     Schema,
+    /// Write what the database holds as a kong.yaml; credentials are in clear in it
+    #[command(after_help = "Example:\n  postern config export -o kong.yaml")]
+    Export {
+        /// The file, or `-` for standard output
+        #[arg(short, long, value_name = "FILE", default_value = "-")]
+        output: PathBuf,
+    },
+    /// Put what a kong.yaml says into the database: all of it or nothing; what else is there stays
+    #[command(after_help = "Example:\n  postern config import kong.yaml")]
+    Import {
+        /// kong.yaml, or `-` for standard input
+        file: PathBuf,
+    },
     /// Print a postern.conf with every setting, its default and what it does
     #[command(after_help = "Example:\n  postern config settings > postern.conf")]
     Settings,
+}
+
+/// Commands about the references of a running node.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// A line for each reference: its state, its age, its last error; never a value
+    #[command(after_help = "Examples:\n  \
+        postern secrets status\n  \
+        postern secrets status --state unresolved --json\n\n\
+        Exit code: 0 all have a usable value, 1 one has none")]
+    Status(SecretsQuery),
+    /// Have the node read them again now, all or those of one vault
+    #[command(after_help = "Example:\n  postern secrets refresh --vault hashicorp-vault")]
+    Refresh(SecretsQuery),
+}
+
+/// Which references are wanted, and of which node.
+#[derive(Args, Debug)]
+pub(crate) struct SecretsQuery {
+    /// Only those in this state: fresh, stale, unresolved or invalid
+    #[arg(long, value_name = "STATE")]
+    pub(crate) state: Option<String>,
+    /// Only those of the vault with this prefix
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) vault: Option<String>,
+    /// Print one JSON array
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) admin: deck::Admin,
 }
 
 /// Commands about the tables of the database.

@@ -1,6 +1,7 @@
 //! The commands, one file each. Owns: which argument leads to which of them.
 
 mod config;
+mod database;
 #[cfg(feature = "dev")]
 mod demo;
 #[cfg(feature = "dev")]
@@ -10,6 +11,7 @@ mod migrations;
 mod node;
 #[cfg(feature = "dev")]
 mod sample;
+mod secrets;
 mod start;
 mod sync;
 mod vault;
@@ -19,7 +21,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::CommandFactory as _;
 
-use crate::cli::{self, Cli, Command, Config, Migrations, Vault};
+use crate::cli::{self, Cli, Command, Config, Migrations, Secrets, Vault};
 
 /// Does what was asked.
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
@@ -41,6 +43,10 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(Config::Check { file, json }) => config::check(&options, file, json).await,
         Command::Config(Config::Schema) => config::schema(),
         Command::Config(Config::Settings) => config::settings(),
+        Command::Config(Config::Export { output }) => database::export(&options, &output).await,
+        Command::Config(Config::Import { file }) => database::import(&options, file).await,
+        Command::Secrets(Secrets::Status(query)) => secrets::status(query).await,
+        Command::Secrets(Secrets::Refresh(query)) => secrets::refresh(query).await,
         Command::Migrations(Migrations::Up) => migrations::up(&options).await,
         Command::Migrations(Migrations::List) => migrations::list(&options).await,
         Command::Deck(deck) | Command::Gateway(deck) => sync::run(deck).await,

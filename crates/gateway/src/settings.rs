@@ -306,7 +306,7 @@ mod tests {
         let notices = settings(&[
             ("vault_hcv_tokn", "x"),
             ("declarative_confg", "x"),
-            ("admin_listen", "x"),
+            ("admin_gui_listen", "x"),
             ("proxy_listen", "x"),
             ("nginx_http_foo", "x"),
             ("vaults", "bundled"),
@@ -320,7 +320,7 @@ mod tests {
                 "unknown setting declarative_confg in kong.conf:1; did you mean declarative_config?",
                 "unknown setting vault_hcv_tokn in kong.conf:1; did you mean vault_hcv_token?",
                 "unknown setting zzz in kong.conf:1",
-                "known, but not used by this version yet: admin_listen, nginx_http_foo",
+                "known, but not used by this version yet: admin_gui_listen, nginx_http_foo",
             ]
         );
     }

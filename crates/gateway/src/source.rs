@@ -242,7 +242,7 @@ impl FromStore {
 
 /// Seconds since 1970.
 #[expect(clippy::disallowed_methods, reason = "what is shown to people is the time of the calendar")]
-fn now() -> u64 {
+pub(crate) fn now() -> u64 {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 

@@ -18,7 +18,7 @@ use postern_config::apply::Apply;
 use postern_proxy::options::Listener;
 use postern_secrets::rotate::ReferenceState;
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
 use crate::report::Failure;
@@ -60,7 +60,7 @@ pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> R
                 "status_listen says where",
             )
         };
-        let socket = TcpListener::bind(listener.address).await.map_err(failed)?;
+        let socket = bind(listener.address).map_err(failed)?;
         status.addresses.push(socket.local_addr().map_err(failed)?);
         let pages = pages.clone();
         status.tasks.push(tokio::spawn(async move {
@@ -70,6 +70,15 @@ pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> R
         }));
     }
     Ok(status)
+}
+
+/// Beside a node that ends while this one starts, as traffic's listeners do.
+fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
 }
 
 impl Status {

@@ -25,6 +25,8 @@ pub struct Gateway {
     pub https: SocketAddr,
     /// Where `/status` and `/metrics` are.
     pub status: SocketAddr,
+    /// Where the Admin API is, unless it was told to be nowhere.
+    pub admin: Option<SocketAddr>,
 }
 
 /// The file with the configuration, in the gateway's directory.
@@ -59,13 +61,14 @@ impl Gateway {
         fs::write(directory.path().join(CONFIGURATION), yaml).expect("a configuration file");
         let command = command(directory.path(), settings);
         let mut server = Server::start("postern-start", command, directory);
-        let Some((proxy, status)) = server.wait(async |log| log.lines().find_map(serving)).await else {
+        let Some((proxy, status, admin)) = server.wait(async |log| log.lines().find_map(serving)).await
+        else {
             return Err(server.log());
         };
         let [http, h2c, https] = proxy[..] else {
             panic!("a gateway with other listeners than the harness asked for:\n{}", server.log());
         };
-        Ok(Self { server, http, h2c, https, status: status[0] })
+        Ok(Self { server, http, h2c, https, status: status[0], admin: admin.first().copied() })
     }
 
     /// All that it has printed; a JSON object a line.
@@ -150,7 +153,7 @@ fn command(directory: &Path, settings: &[(&str, &str)]) -> Command {
         .env("POSTERN_PREFIX", directory)
         .env("POSTERN_PROXY_LISTEN", LISTEN)
         .env("POSTERN_STATUS_LISTEN", "127.0.0.1:0")
-        .env("POSTERN_ADMIN_LISTEN", "off")
+        .env("POSTERN_ADMIN_LISTEN", "127.0.0.1:0")
         .env("POSTERN_NGINX_WORKER_PROCESSES", "1");
     for (name, value) in settings {
         match name.chars().any(char::is_uppercase) {
@@ -161,15 +164,18 @@ fn command(directory: &Path, settings: &[(&str, &str)]) -> Command {
     command
 }
 
-/// The addresses in the log's line that says that it serves: of the proxy, of the status.
-fn serving(line: &str) -> Option<(Vec<SocketAddr>, Vec<SocketAddr>)> {
+/// The addresses in the log's line that says that it serves: of the proxy, of the status, of the Admin API.
+fn serving(line: &str) -> Option<(Vec<SocketAddr>, Vec<SocketAddr>, Vec<SocketAddr>)> {
     let line: Value = serde_json::from_str(line).ok()?;
     if line["message"] != "serving" {
         return None;
     }
     let addresses = |name: &str| {
         let list = line[name].as_str()?.trim_matches(['[', ']']);
-        list.split(", ").map(|address| address.parse().ok()).collect::<Option<Vec<SocketAddr>>>()
+        list.split(", ")
+            .filter(|address| !address.is_empty())
+            .map(|address| address.parse().ok())
+            .collect::<Option<Vec<SocketAddr>>>()
     };
-    Some((addresses("proxy")?, addresses("status")?))
+    Some((addresses("proxy")?, addresses("status")?, addresses("admin")?))
 }

@@ -161,7 +161,8 @@ impl Node {
     /// # Panics
     /// When there is no answer.
     pub async fn ask(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
-        let got = self.try_ask(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let got =
+            self.try_ask(method, path, body).await.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         (got.status, got.json())
     }
 
@@ -170,7 +171,8 @@ impl Node {
     /// # Errors
     /// No answer.
     pub async fn try_ask(&self, method: &str, path: &str, body: &Value) -> Result<Got, String> {
-        let json: &[(&str, &str)] = if body.is_null() { &[] } else { &[("content-type", "application/json")] };
+        let json: &[(&str, &str)] =
+            if body.is_null() { &[] } else { &[("content-type", "application/json")] };
         let body = if body.is_null() { String::new() } else { body.to_string() };
         Way::http(self.admin).ask(request(method, &self.admin.to_string(), path, json, body)).await
     }

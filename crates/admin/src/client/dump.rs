@@ -164,7 +164,8 @@ impl Dump<'_> {
     }
 
     fn strip_defaults(&self, kind: &Kind, fields: &mut Body) {
-        if let Some(schema) = self.schemas.entity(kind) {
+        // Those of other kinds are not filled in when a file is read.
+        if let Some(schema) = self.schemas.entity(kind).filter(|_| kind.has_defaults) {
             schema::without_defaults(schema, fields, false);
         }
         if let Some(schema) = self.schemas.config(kind, fields)

@@ -35,6 +35,14 @@ pub struct Needed {
 }
 
 impl Schemas {
+    /// Those of the core entities of this build, of which no gateway need be asked.
+    pub(super) fn of_model() -> Self {
+        let of =
+            |kind: &'static Kind| Some((kind.collection, postern_model::schema::of_entity(kind.collection)?));
+        let entities = KINDS.iter().filter(|kind| kind.has_defaults).filter_map(of).collect();
+        Self { entities, ..Self::default() }
+    }
+
     /// Fetches what is needed.
     ///
     /// # Errors

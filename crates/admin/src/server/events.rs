@@ -120,8 +120,12 @@ impl Listener {
     }
 
     async fn newest(&self) -> Option<Revision> {
-        let newest = self.admin.store().history(1).await.ok()?;
-        Some(newest.first().map_or(0, |change| change.revision))
+        let store = self.admin.store();
+        match store.history(1).await.ok()?.first() {
+            Some(change) => Some(change.revision),
+            // A store may have forgotten its history, but not where it stands.
+            None => Some(store.all().await.ok()?.0),
+        }
     }
 
     fn missed(&mut self, revision: Revision) {

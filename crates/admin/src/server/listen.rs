@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug, Formatter};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -72,7 +73,7 @@ pub enum StartError {
         /// The address.
         address: SocketAddr,
         /// Why not.
-        source: std::io::Error,
+        source: io::Error,
     },
 }
 
@@ -113,7 +114,7 @@ pub async fn start(admin: Admin) -> Result<Listening, StartError> {
             return Err(StartError::Open(address));
         }
         let failed = |source| StartError::Listen { address, source };
-        let socket = TcpListener::bind(address).await.map_err(failed)?;
+        let socket = bind(address).map_err(failed)?;
         sockets.push((socket.local_addr().map_err(failed)?, socket, listener.tls.clone()));
     }
     let mut listening = Listening { addresses: Vec::new(), end, tasks: Vec::new(), places };
@@ -123,6 +124,15 @@ pub async fn start(admin: Admin) -> Result<Listening, StartError> {
         listening.tasks.push(tokio::spawn(accept(socket, acceptor, Arc::clone(&listening.places))));
     }
     Ok(listening)
+}
+
+/// Beside a node that ends while this one starts, as the listeners of traffic do.
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.set_reuseport(true)?;
+    socket.bind(address)?;
+    socket.listen(1024)
 }
 
 impl Listening {

@@ -121,7 +121,7 @@ impl Resource {
     }
 
     /// The kind.
-    pub(crate) fn kind(&self) -> Kind {
+    pub fn kind(&self) -> Kind {
         // The test below sees that each is one.
         Kind::named(self.kind).unwrap_or_else(|| Kind::all()[0])
     }

@@ -15,7 +15,6 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
-use zeroize::Zeroizing;
 
 use super::error::Refusal;
 use super::page::SIZE_MAX;
@@ -54,12 +53,32 @@ fn random() -> Result<String, Refusal> {
     Ok(text)
 }
 
-/// Puts into a checked body what follows from it.
-pub(crate) async fn settle(admin: &Admin, kind: Kind, body: &mut Map<String, Value>) -> Result<(), Refusal> {
+/// Puts into a checked body what follows from it, off the threads that answer where that takes long.
+pub(crate) async fn settled(
+    admin: &Admin,
+    kind: Kind,
+    mut body: Map<String, Value>,
+) -> Result<Map<String, Value>, Refusal> {
+    if kind.collection() != "basicauth_credentials" {
+        settle(kind, &mut body).map_err(|violation| Refusal::Schema(vec![violation]))?;
+        return Ok(body);
+    }
+    let _place = admin.0.hashing.acquire().await.map_err(|_| Refusal::Unexpected)?;
+    let done = tokio::task::spawn_blocking(move || settle(kind, &mut body).map(|()| body));
+    let settled = done.await.map_err(|_| Refusal::Unexpected)?;
+    settled.map_err(|violation| Refusal::Schema(vec![violation]))
+}
+
+/// Puts into a checked body what follows from it: a hash in place of a password, the digest of a certificate. Whoever
+/// fills a store by other ways does so too. A password takes some 20 milliseconds.
+///
+/// # Errors
+/// What is wrong with the body.
+pub fn settle(kind: Kind, body: &mut Map<String, Value>) -> Result<(), Violation> {
     match kind.collection() {
         "basicauth_credentials" => {
             if let Some(Value::String(password)) = body.get("password") {
-                let kept = password_as_kept(admin, password).await?;
+                let kept = password_as_kept(password)?;
                 body.insert("password".to_owned(), kept.into());
             }
         }
@@ -79,9 +98,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A hash of Argon2id, unless it is one, or a reference to where it is.
-async fn password_as_kept(admin: &Admin, password: &str) -> Result<String, Refusal> {
+fn password_as_kept(password: &str) -> Result<String, Violation> {
     /// More memory than this is not spent on one check; the plugin refuses it.
     const MEMORY_MAX: u32 = 256 * 1024;
+    let wrong = |message: &str| Violation::error("password", None, message);
     if Template::has_reference(password) {
         return Ok(password.to_owned());
     }
@@ -90,21 +110,14 @@ async fn password_as_kept(admin: &Admin, password: &str) -> Result<String, Refus
         let params = hash.and_then(|hash| argon2::Params::try_from(&hash).ok());
         return match params.filter(|params| params.m_cost() <= MEMORY_MAX) {
             Some(_) => Ok(password.to_owned()),
-            None => {
-                let message = "a hash of Argon2 that cannot be checked here";
-                Err(Refusal::Schema(vec![Violation::error("password", None, message)]))
-            }
+            None => Err(wrong("a hash of Argon2 that cannot be checked here")),
         };
     }
-    let _place = admin.0.hashing.acquire().await.map_err(|_| Refusal::Unexpected)?;
-    let password = Zeroizing::new(password.to_owned());
-    let hash = move || {
-        let mut salt = [0; 16];
-        aws_lc_rs::rand::fill(&mut salt).ok()?;
-        let salt = SaltString::encode_b64(&salt).ok()?;
-        Some(Argon2::default().hash_password(password.as_bytes(), &salt).ok()?.to_string())
-    };
-    tokio::task::spawn_blocking(hash).await.ok().flatten().ok_or(Refusal::Unexpected)
+    let mut salt = [0; 16];
+    let salt = aws_lc_rs::rand::fill(&mut salt).ok().and_then(|()| SaltString::encode_b64(&salt).ok());
+    let hash = salt
+        .and_then(|salt| Some(Argon2::default().hash_password(password.as_bytes(), &salt).ok()?.to_string()));
+    hash.ok_or_else(|| wrong("cannot be hashed"))
 }
 
 /// The server names that a body gives a certificate, taken out of it.

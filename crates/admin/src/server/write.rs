@@ -155,7 +155,7 @@ async fn draft(
     special::make_up(kind, &mut body)?;
     let mut body = checked(admin, kind, body).map_err(|violations| blame(aim, violations))?;
     foreign::resolve(admin, kind, &mut body).await?;
-    special::settle(admin, kind, &mut body).await?;
+    let mut body = special::settled(admin, kind, body).await?;
     body.insert("id".to_owned(), id.to_string().into());
     if kind.has_updated_at() {
         body.insert("updated_at".to_owned(), now.into());

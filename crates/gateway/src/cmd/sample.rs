@@ -32,9 +32,11 @@ pub(super) fn conf(usual_ports: bool) -> String {
         "declarative_config = kong.yaml\n\
          prefix = .\n\
          proxy_listen = 127.0.0.1:{}\n\
-         status_listen = 127.0.0.1:{}\n",
+         status_listen = 127.0.0.1:{}\n\
+         admin_listen = 127.0.0.1:{}\n",
         port(8000),
-        port(8007)
+        port(8007),
+        port(8001)
     )
 }
 

@@ -58,7 +58,9 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
             (kept.rows(), kept.put(&apply, *document).await)
         }
         (Source::Store(from), Kept::Store(store)) => (store, from.put(&apply).await),
-        _ => unreachable!("a source is made of what is kept, above"),
+        (Source::File { .. }, Kept::Store(_)) | (Source::Store(_), Kept::Document(_)) => {
+            unreachable!("a source is made of what is kept, above")
+        }
     };
     first.map_err(|violations| Refused { file: name.clone(), violations })?;
     let live = apply.effect().first().ok_or_else(|| anyhow::anyhow!("there is nothing to serve"))?;

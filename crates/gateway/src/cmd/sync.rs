@@ -25,7 +25,8 @@ use postern_admin::client::{self, Problems};
 use super::vault::println;
 use crate::cli::deck::{self, Admin, Deck, Files, Format, Output};
 use crate::report::Failure;
-use connect::Environment;
+pub(super) use connect::Environment;
+pub(super) use files::write_private;
 use print::Printer;
 
 /// Ends `diff --non-zero-exit-code` where there are differences.
@@ -198,7 +199,7 @@ async fn dump(environment: &Environment, options: deck::Dump) -> Result<ExitCode
         out.write_all(text.as_bytes())?;
         out.flush()?;
     } else {
-        files::write_private(&output_file, &text)?;
+        write_private(&output_file, &text)?;
     }
     Ok(ExitCode::SUCCESS)
 }

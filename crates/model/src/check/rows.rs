@@ -52,9 +52,14 @@ fn id(item: &Item) -> Uuid {
     item.record.text("id").and_then(|id| Uuid::try_parse(id).ok()).unwrap_or_default()
 }
 
-/// What people call it: by its name where it has one.
+/// What people call it: by its name where it has one. What plugins and vaults call so is their kind.
 fn path(kind: &str, body: &Map<String, Json>) -> String {
     let text = |field: &str| body.get(field).and_then(Json::as_str);
-    let name = ["name", "username", "prefix"].into_iter().find_map(text).filter(|_| kind != "plugins");
+    let fields: &[&str] = match kind {
+        "plugins" => &["instance_name"],
+        vault::COLLECTION => &["prefix"],
+        _ => &["name", "username"],
+    };
+    let name = fields.iter().copied().find_map(text);
     format!("{kind}[{}]", name.or_else(|| text("id")).unwrap_or_default())
 }

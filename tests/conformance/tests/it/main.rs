@@ -1,5 +1,7 @@
 //! The one test binary of the black-box tests: a module for each promise.
 
+mod admin_acceptance;
+mod admin_cluster;
 mod bad_input;
 mod canary;
 mod cases;

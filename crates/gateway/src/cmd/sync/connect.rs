@@ -20,10 +20,10 @@ const DEFAULT_ADDRESS: &str = "http://localhost:8001";
 const DEFAULT_TIMEOUT: u64 = 10;
 
 /// The variables of this process that may say something here.
-pub(super) struct Environment(BTreeMap<String, String>);
+pub(in crate::cmd) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
-    pub(super) fn read() -> Self {
+    pub(in crate::cmd) fn read() -> Self {
         let wanted = |name: &str| name.starts_with("DECK_") || name == "POSTERN_KONG_ADDR";
         Self(settings::environment().into_iter().filter(|(name, _)| wanted(name)).collect())
     }
@@ -39,7 +39,7 @@ impl Environment {
     }
 
     /// Gets ready to ask.
-    pub(super) fn connect(&self, admin: &Admin, workspace: Option<String>) -> Result<Gateway> {
+    pub(in crate::cmd) fn connect(&self, admin: &Admin, workspace: Option<String>) -> Result<Gateway> {
         if admin.no_color {
             anstream::ColorChoice::Never.write_global();
         }

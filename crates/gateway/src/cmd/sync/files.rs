@@ -78,7 +78,7 @@ fn inside(directory: &Path, depth: usize, found: &mut Vec<PathBuf>) -> Result<()
 }
 
 /// A dump holds credentials: nobody else may read it. It is there whole, or not at all.
-pub(super) fn write_private(path: &Path, text: &str) -> Result<()> {
+pub(in crate::cmd) fn write_private(path: &Path, text: &str) -> Result<()> {
     let failure = |error: std::io::Error| {
         Failure::new(format!("cannot write {}: {}", path.display(), io_reason(&error)), "-o names the file")
     };

@@ -1,0 +1,101 @@
+//! Who may ask, over real connections.
+
+use std::time::Duration;
+
+use postern_admin::server::{AdminListener, AdminOptions, AdminToken, StartError, TokenValue, start};
+use postern_secrets::Secret;
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::server_double::{Api, about};
+
+fn options(listen: &str, tokens: &[&str]) -> AdminOptions {
+    AdminOptions {
+        listeners: vec![AdminListener { address: listen.parse().unwrap(), tls: None }],
+        tokens: tokens
+            .iter()
+            .map(|token| AdminToken { name: "t".to_owned(), value: TokenValue::Fixed(Secret::from(*token)) })
+            .collect(),
+        ..AdminOptions::default()
+    }
+}
+
+async fn said(address: std::net::SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
+    if !request.contains("HTTP/1.1") {
+        // Or the server would wait for the rest of it.
+        stream.shutdown().await.unwrap();
+    }
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test]
+async fn nobody_listens_to_the_world_unasked() {
+    for (listen, tokens, insecure, is_fine) in [
+        ("127.0.0.1:0", &[][..], false, true),
+        ("0.0.0.0:0", &[][..], false, false),
+        ("0.0.0.0:0", &["t"][..], false, true),
+        ("0.0.0.0:0", &[][..], true, true),
+    ] {
+        let api = Api::with(about(), AdminOptions { insecure, ..options(listen, tokens) }, None);
+        let started = start(api.admin.clone()).await;
+        assert_eq!(started.is_ok(), is_fine, "{listen} {tokens:?} {insecure}");
+        if let Err(error) = started {
+            assert!(matches!(error, StartError::Open(_)));
+            assert!(error.hint().contains("token"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn over_a_connection() {
+    let api = Api::with(about(), options("127.0.0.1:0", &["right"]), None);
+    let listening = start(api.admin.clone()).await.unwrap();
+    let address = listening.addresses()[0];
+    let get = |headers: &str| format!("GET /services HTTP/1.1\r\nConnection: close\r\n{headers}\r\n");
+    let cases = [
+        ("Host: evil.example\r\nKong-Admin-Token: right\r\n", "200"),
+        ("Host: localhost\r\nAdmin-Token: right\r\n", "200"),
+        ("Host: localhost\r\nAdmin-Token: wrong\r\n", "401"),
+        ("Host: localhost\r\n", "401"),
+        ("Host: localhost\r\nOrigin: http://evil.example\r\nAdmin-Token: right\r\n", "403"),
+    ];
+    for (headers, status) in cases {
+        let answer = said(address, &get(headers)).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{headers}: {answer}");
+        assert!(answer.contains("\"message\"") || status == "200");
+    }
+    for garbage in
+        ["\r\n\r\n\r\n", "GET /\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "\u{16}\u{3}\u{1}\r\n\r\n"]
+    {
+        let answer = said(address, garbage).await;
+        assert!(!answer.starts_with("HTTP/1.1 2") && !answer.starts_with("HTTP/1.1 5"), "{answer}");
+    }
+    listening.end(Duration::from_secs(5)).await;
+    assert!(TcpStream::connect(address).await.is_err());
+}
+
+#[tokio::test]
+async fn pages_that_are_listed_may_read() {
+    let origins = vec!["https://manager.example".to_owned()];
+    let api = Api::with(about(), AdminOptions { origins, ..AdminOptions::default() }, None);
+    let headers = [("origin", "https://manager.example"), ("access-control-request-method", "PUT")];
+    let preflight = api.raw("OPTIONS", "/services", &headers, "").await;
+    assert_eq!(preflight.status, 204);
+    assert_eq!(preflight.headers["access-control-allow-origin"], "https://manager.example");
+    let read = api.raw("GET", "/services", &headers[..1], "").await;
+    assert_eq!(read.headers["access-control-allow-origin"], "https://manager.example");
+    let foreign = [("origin", "https://evil.example"), ("access-control-request-method", "PUT")];
+    let refused = api.raw("OPTIONS", "/services", &foreign, "").await;
+    assert!(refused.status == 403 && !refused.headers.contains_key("access-control-allow-origin"));
+    assert_eq!(api.raw("GET", "/services", &[("host", "evil.example")], "").await.status, 403);
+    // A form of somebody else's page needs no preflight.
+    let form = [("origin", "null"), ("content-type", "application/x-www-form-urlencoded")];
+    assert_eq!(api.raw("POST", "/services", &form, "host=h").await.status, 403);
+    assert_eq!(api.get("/services").await.body["data"], json!([]));
+    assert_eq!(api.ask("GET", "/services", Value::Null).await.headers["cache-control"], "no-store");
+}
