@@ -29,10 +29,34 @@ use crate::settings::node::{Database, Node, Texts, node};
 /// What a command works with.
 #[derive(Debug)]
 pub(crate) struct Booted {
-    /// Every vault that the configuration knows.
+    /// Every vault that is known. See [`Booted::resolver_with`].
     pub(crate) resolver: Resolver,
     /// The declarative configuration, if there is one.
     pub(crate) document: Option<Loaded>,
+    /// The vaults that the database knows, where the configuration is kept in one.
+    pub(crate) kept: Vec<VaultEntity>,
+    /// Why they are not known, if they are not. Most references need none of them, so this stops nobody yet.
+    unread: Option<anyhow::Error>,
+}
+
+impl Booted {
+    /// What the configuration says of a vault to people.
+    pub(crate) fn description(&self, prefix: &str) -> Option<&str> {
+        let in_file = self.document.iter().flat_map(|document| document.checked.vaults());
+        in_file.chain(&self.kept).find(|vault| vault.prefix == prefix)?.description.as_deref()
+    }
+
+    /// The resolver, for whoever needs the vault of this name; for all of them without one.
+    ///
+    /// # Errors
+    /// It may be in the database, which could not be read.
+    pub(crate) fn resolver_with(&mut self, name: Option<&str>) -> Result<&Resolver> {
+        let is_known = name.is_some_and(|name| self.resolver.vaults().any(|vault| vault.name == name));
+        match self.unread.take() {
+            Some(error) if !is_known => Err(error),
+            _ => Ok(&self.resolver),
+        }
+    }
 }
 
 /// A declarative configuration that can be used.
@@ -172,7 +196,7 @@ fn with_vault(resolver: Resolver, name: &str, vault: &VaultEntity) -> Resolver {
     resolver.with_vault(&vault.prefix, Ok(vault.settings.clone()), origin)
 }
 
-/// All of it. `file` replaces the setting `declarative_config`.
+/// All of it. `file` replaces the setting `declarative_config`, and the database.
 pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Booted> {
     let settings = Settings::load(options)?;
     for notice in settings.notices() {
@@ -180,8 +204,9 @@ pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Boote
     }
     let local = default_vaults(&settings, Trust::none())?;
     let trust = trust(&settings, &local).await?;
-    let document = document(&settings, &local, file).await?;
-    let mut resolver = default_vaults(&settings, trust)?;
+    let mut resolver = default_vaults(&settings, trust.clone())?;
+    let is_kept = file.is_none() && is_kept(&settings);
+    let document = if is_kept { None } else { document(&settings, &local, file).await? };
     if let Some(Loaded { name, checked, .. }) = &document {
         for warning in &checked.warnings {
             tracing::warn!("{}", warning.in_file(name));
@@ -190,7 +215,58 @@ pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Boote
             resolver = with_vault(resolver, name, vault);
         }
     }
-    Ok(Booted { resolver, document })
+    let (mut kept, mut unread) = (Vec::new(), None);
+    if is_kept {
+        match kept_vaults(&settings, &trust).await {
+            Ok(vaults) => kept = vaults,
+            Err(error) => {
+                tracing::warn!("the vaults in the database are not known: {error}");
+                unread = Some(error);
+            }
+        }
+        for vault in &kept {
+            resolver = with_vault(resolver, "the database", vault);
+        }
+    }
+    Ok(Booted { resolver, document, kept, unread })
+}
+
+/// Whether the configuration is in a database.
+fn is_kept(settings: &Settings) -> bool {
+    let is_set = |key| settings.text(key).is_some_and(|text| !text.expose().is_empty());
+    match settings.text("database").map(Secret::expose) {
+        None | Some("") => !is_set("declarative_config") && !is_set("declarative_config_string"),
+        Some(database) => database != "off",
+    }
+}
+
+/// The vaults in the database, if there is one; it is not made, and nothing in it is changed.
+async fn kept_vaults(settings: &Settings, trust: &Trust) -> Result<Vec<VaultEntity>> {
+    let prefix = settings.prefix_that_is_there();
+    let resolver = Arc::new(default_vaults(settings, trust.clone())?);
+    let mut texts = Texts::new();
+    // Of a node's settings, these alone: the others may refer to what only the node can read.
+    for (key, text) in settings.of_node().filter(|(key, _)| *key == "database" || key.starts_with("pg_")) {
+        // Read where the connection is made.
+        if !matches!(key, "pg_user" | "pg_password") {
+            texts.insert(key.to_owned(), dereferenced(text.expose(), key, &resolver).await?);
+        }
+    }
+    let node = node(&texts)?;
+    if matches!(node.database, Database::Sqlite) && !prefix.join(postern_config::store::sqlite::FILE).exists()
+    {
+        return Ok(Vec::new());
+    }
+    let Some(store) = database::open(&node.database, &prefix, settings, resolver, trust).await? else {
+        return Ok(Vec::new());
+    };
+    let (_, rows) = store.all().await?;
+    let vaults = rows.iter().filter(|kept| kept.row.kind == "vaults");
+    let vaults = vaults.map(|kept| (kept.row.kind.as_str(), &kept.row.body));
+    match postern_model::check::rows(vaults, &Registry::bundled()) {
+        Ok((snapshot, _)) => Ok(snapshot.vaults),
+        Err(violations) => Err(Refused { file: "the database".to_owned(), violations }.into()),
+    }
 }
 
 /// The vaults that exist without an entity: one for each kind that the setting `vaults` loads.

@@ -94,13 +94,22 @@ impl Settings {
         })
     }
 
-    /// The prefix: as it was given, or where services keep their state.
+    /// The prefix: as it was given, or where services keep their state, which is made if need be.
     pub(crate) fn prefix(&self) -> PathBuf {
+        // What cannot be made, or written to, is passed over below.
+        if self.text("prefix").is_none() {
+            let _ = std::fs::create_dir_all(STATE);
+        }
+        self.prefix_that_is_there()
+    }
+
+    /// The same for a command that only reads: nothing is made.
+    pub(crate) fn prefix_that_is_there(&self) -> PathBuf {
         if let Some(prefix) = self.text("prefix") {
             return PathBuf::from(prefix.expose());
         }
-        let system = PathBuf::from("/var/lib/postern");
-        if std::fs::create_dir_all(&system).is_ok() && is_writable(&system) {
+        let system = PathBuf::from(STATE);
+        if is_writable(&system) {
             return system;
         }
         let variable =
@@ -211,6 +220,9 @@ pub(crate) fn log_level() -> Option<LevelFilter> {
 pub(crate) fn notify_socket() -> Option<String> {
     environment().into_iter().find(|(name, _)| name == "NOTIFY_SOCKET").map(|(_, socket)| socket)
 }
+
+/// Where services keep their state.
+const STATE: &str = "/var/lib/postern";
 
 fn is_writable(directory: &Path) -> bool {
     rustix::fs::access(directory, rustix::fs::Access::WRITE_OK).is_ok()

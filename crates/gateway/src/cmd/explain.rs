@@ -47,9 +47,16 @@ async fn resolve(options: &Options, typed: &str, document: &Document, trail: &Tr
     let mut step = trail.step("read the configuration");
     let booted = boot(options, document.file.as_deref()).await.inspect(|booted| {
         let names: Vec<_> = booted.resolver.vaults().map(|info| info.name.to_owned()).collect();
-        step.fact("file", booted.document.as_ref().map_or("none", |loaded| &loaded.name));
+        let file = booted.document.as_ref().map(|loaded| loaded.name.as_str());
+        step.fact("file", file.unwrap_or(if booted.kept.is_empty() { "none" } else { "the database" }));
         step.fact("vaults", names.join(", "));
     });
+    let mut booted = booted;
+    if let Ok(known) = &mut booted
+        && let Err(error) = known.resolver_with(Some(reference.name()))
+    {
+        booted = Err(error);
+    }
     let booted = step.done(booted)?;
     booted.resolver.resolve(&reference, trail).await?;
     Ok(())

@@ -27,8 +27,8 @@ pub(super) async fn get(
         return Err(Failure::new(message, "for example: {vault://env/home}").into());
     };
     let reference = parse(&reference)?;
-    let booted = boot(options, document.file.as_deref()).await?;
-    let value = booted.resolver.resolve(&reference, &Trail::off()).await?;
+    let mut booted = boot(options, document.file.as_deref()).await?;
+    let value = booted.resolver_with(Some(reference.name()))?.resolve(&reference, &Trail::off()).await?;
     let mut out = std::io::stdout().lock();
     out.write_all(value.expose().as_bytes())?;
     out.write_all(b"\n")?;
@@ -47,11 +47,9 @@ pub(super) fn parse(typed: &str) -> Result<Reference> {
 
 /// Lists the vaults: name, kind, place, and what is wrong with them.
 pub(super) async fn list(options: &Options, json: bool, document: &Document) -> Result<ExitCode> {
-    let booted = boot(options, document.file.as_deref()).await?;
-    let description = |name: &str| {
-        let checked = &booted.document.as_ref()?.checked;
-        checked.vault(name)?.description.clone()
-    };
+    let mut booted = boot(options, document.file.as_deref()).await?;
+    booted.resolver_with(None)?;
+    let description = |name| booted.description(name).map(str::to_owned);
     let rows: Vec<Row> =
         booted.resolver.vaults().map(|info| Row::new(&info, description(info.name))).collect();
     if json {
