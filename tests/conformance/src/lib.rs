@@ -24,6 +24,7 @@ mod openbao;
 mod outcome;
 mod postern;
 mod postgres;
+pub mod python;
 mod recorder;
 mod relay;
 mod server;

@@ -2,6 +2,12 @@
 
 mod admin_acceptance;
 mod admin_cluster;
+mod admin_db_less;
+mod admin_faults;
+mod admin_guard;
+mod admin_kong_client;
+mod admin_replay;
+mod admin_secrets;
 mod bad_input;
 mod canary;
 mod cases;

@@ -84,7 +84,7 @@ async fn called_as_kong() {
     assert!(stderr.starts_with(expected), "{stderr}");
 }
 
-async fn prepare(bao: &OpenBao, stack: &DevStack) {
+pub(crate) async fn prepare(bao: &OpenBao, stack: &DevStack) {
     let jwks = format!("jwks_url={}", stack.info.jwks_url);
     let subject = format!("bound_subject={}@clients", stack.info.client_id);
     let audience = format!("bound_audiences={}", stack.info.audience);
