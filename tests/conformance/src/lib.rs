@@ -33,7 +33,7 @@ pub use audit::{Audit, Audited};
 pub use canary::Canary;
 pub use devstack::{DevStack, DevStackInfo};
 pub use gateway::Gateway;
-pub use node::Node;
+pub use node::{Node, aio_kong};
 pub use oidc::OidcProvider;
 pub use openbao::{OpenBao, TlsFiles};
 pub use outcome::Outcome;

@@ -207,6 +207,25 @@ impl Node {
     }
 }
 
+/// A round of CRUD by aio-kong against an Admin API at this address.
+///
+/// # Errors
+/// What the client says is wrong.
+///
+/// # Panics
+/// When it is not installed, or does not end.
+pub async fn aio_kong(url: &str) -> Result<(), String> {
+    let script = crate::checkout().join("tests/conformance/aio-kong/check.py");
+    let mut python = Command::new(crate::tool("aio-kong/bin/python"));
+    python.arg(script).arg(url).kill_on_drop(true);
+    let ended = tokio::time::timeout(crate::ask::PATIENCE, python.output()).await.expect("an end in time");
+    let output = ended.expect("a program that runs");
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+    }
+}
+
 const SERVING: &str = "\"message\":\"serving\"";
 
 fn with(settings: &[(&str, &str)], more: &[(&str, &str)]) -> Vec<(String, String)> {

@@ -209,3 +209,10 @@ async fn without_a_database_the_file_is_shown_and_can_be_replaced() {
     assert_eq!(status, 400, "{refused}");
     assert_eq!(node.get("/services").await["data"][0]["name"], "two", "the old one serves on");
 }
+
+#[tokio::test]
+async fn a_client_that_we_did_not_write() {
+    let node = Node::sqlite(&[]).await;
+    let said = postern_conformance::aio_kong(&format!("http://{}", node.admin)).await;
+    assert!(said.is_ok(), "{}\n{}", said.unwrap_err(), node.log());
+}
