@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use postern_config::store::Store;
 use postern_config::store::postgres::PostgresOptions;
+use postern_config::store::{Select, Store, sqlite};
 use postern_model::document::refuse_size;
 use postern_model::{Checked, VaultEntity, Violation};
 use postern_plugins::registry::Registry;
@@ -190,7 +190,46 @@ pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Boote
             resolver = with_vault(resolver, name, vault);
         }
     }
+    if document.is_none() {
+        match kept_vaults(&settings, options).await {
+            Ok(vaults) => {
+                resolver = vaults
+                    .iter()
+                    .fold(resolver, |resolver, vault| with_vault(resolver, "the database", vault));
+            }
+            // Most references need no vault of the database.
+            Err(error) => tracing::warn!("the vaults of the database are not known: {error:#}"),
+        }
+    }
     Ok(Booted { resolver, document })
+}
+
+/// The vaults of the node's database, if there is one. It is read, and not made.
+async fn kept_vaults(settings: &Settings, options: &Options) -> Result<Vec<VaultEntity>> {
+    let store = match settings.text("database").map(Secret::expose) {
+        Some("postgres") => told(options).await?.store().await?,
+        None | Some("sqlite") if settings.prefix().join(sqlite::FILE).exists() => {
+            Some(sqlite::open(&settings.prefix()).await?)
+        }
+        _ => None,
+    };
+    let Some(store) = store else { return Ok(Vec::new()) };
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let kind = postern_model::entity::vault::COLLECTION.to_owned();
+        let select = Select { kind, after, size: 1000, filter: None, tags: None };
+        let page = store.page(&select).await?;
+        after = page.rows.last().map(|kept| kept.row.id);
+        rows.extend(page.rows.into_iter().map(|kept| kept.row));
+        if !page.more {
+            break;
+        }
+    }
+    let rows = rows.iter().map(|row| (row.kind.as_str(), &row.body));
+    let file = "the database".to_owned();
+    let (snapshot, _) = postern_model::check::rows(rows, &Registry::bundled())
+        .map_err(|violations| Refused { file, violations })?;
+    Ok(snapshot.vaults)
 }
 
 /// The vaults that exist without an entity: one for each kind that the setting `vaults` loads.

@@ -216,3 +216,13 @@ async fn a_client_that_we_did_not_write() {
     let said = postern_conformance::aio_kong(&format!("http://{}", node.admin)).await;
     assert!(said.is_ok(), "{}\n{}", said.unwrap_err(), node.log());
 }
+
+#[tokio::test]
+async fn references_are_resolved_by_the_vaults_of_the_database() {
+    let node = Node::sqlite(&[]).await;
+    let vault = json!({ "name": "env", "prefix": "my-env", "config": { "prefix": "APP_" } });
+    let (status, created) = node.ask("POST", "/vaults", &vault).await;
+    assert_eq!(status, 201, "{created}");
+    let get = node.command().env("APP_PASS", "mypassword").args(["vault", "get", "{vault://my-env/pass}"]);
+    assert_eq!(get.run().await.ok().stdout, "mypassword\n");
+}
