@@ -4,7 +4,8 @@
 use std::{os::unix::fs::symlink, process::Stdio};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use postern_conformance::{Answer, DevStack, OpenBao, Postern, Relay, Stub};
+use postern_conformance::ask::becomes;
+use postern_conformance::{Answer, DevStack, Node, OpenBao, Postern, Recorder, Relay, Stub};
 use serde_json::json;
 use tokio::process::Command;
 
@@ -82,6 +83,69 @@ async fn called_as_kong() {
     assert_eq!((code, &*stdout), (Some(1), ""));
     let expected = "Error: the 'get' command needs a <reference> argument\nkong vault get <reference>\n";
     assert!(stderr.starts_with(expected), "{stderr}");
+}
+
+/// The tutorial's own way: decK's file, by `postern sync`, into a node that runs; it is all still there after a restart, and
+/// `vault get` knows the vault.
+#[tokio::test]
+async fn by_decks_way() {
+    let (bao, stack, upstream) = (OpenBao::dev().await, DevStack::start().await, Recorder::start().await);
+    prepare(&bao, &stack).await;
+    let info = &stack.info;
+    let (host, port) = bao.addr().trim_start_matches("http://").split_once(':').map_or_else(
+        || panic!("an address with a port: {}", bao.addr()),
+        |(host, port)| (host.to_owned(), port.to_owned()),
+    );
+    let yaml = format!(
+        r#"_format_version: "3.0"
+vaults:
+- name: hcv
+  prefix: hashicorp-vault
+  description: Storing secrets in HashiCorp Vault
+  config:
+    host: {host}
+    port: {port}
+    protocol: http
+    kv: v2
+    mount: secret
+    auth_method: oauth2
+    oauth2_role_name: demo
+    oauth2_token_endpoint: {}
+    oauth2_client_id: ${{{{ env "DECK_CLIENT_ID" }}}}
+    oauth2_client_secret: "{{vault://env/client-secret}}"
+    oauth2_audiences: {}
+services:
+- name: echo
+  url: http://{}
+  routes: [{{ name: all, paths: [/] }}]
+  plugins:
+  - name: request-transformer
+    config: {{ add: {{ headers: ["authorization:Bearer {{vault://hashicorp-vault/password/pass}}"] }} }}
+"#,
+        info.token_endpoint,
+        info.audience,
+        upstream.address()
+    );
+    let mut node = Node::sqlite(&[("CLIENT_SECRET", &info.client_secret)]).await;
+    let sync =
+        node.deck("sync").env("DECK_CLIENT_ID", &info.client_id).file("kong.yaml", &yaml).arg("kong.yaml");
+    let said = sync.run().await.ok().stdout;
+    assert!(said.contains("creating vault hashicorp-vault"), "{said}");
+    for _ in 0..2 {
+        becomes("the header comes from the vault", async || {
+            let is_served = node.through("/hello").await.status == 200;
+            let seen = upstream.take().pop();
+            is_served
+                && seen.is_some_and(|seen| {
+                    seen.headers.get("authorization").is_some_and(|value| value == "Bearer mypassword")
+                })
+        })
+        .await;
+        let get = node.command().args(["vault", "get", "{vault://hashicorp-vault/password/pass}"]);
+        assert_eq!(get.run().await.ok().stdout, "mypassword\n");
+        node.end().await;
+        node.start_again().await;
+    }
 }
 
 async fn prepare(bao: &OpenBao, stack: &DevStack) {
