@@ -9,8 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use postern_config::store::Store;
 use postern_config::store::postgres::PostgresOptions;
+use postern_config::store::{Select, Store, sqlite};
 use postern_model::document::refuse_size;
 use postern_model::{Checked, VaultEntity, Violation};
 use postern_plugins::registry::Registry;
@@ -253,16 +253,23 @@ async fn kept_vaults(settings: &Settings, trust: &Trust) -> Result<Vec<VaultEnti
         }
     }
     let node = node(&texts)?;
-    if matches!(node.database, Database::Sqlite) && !prefix.join(postern_config::store::sqlite::FILE).exists()
-    {
+    if matches!(node.database, Database::Sqlite) && !prefix.join(sqlite::FILE).exists() {
         return Ok(Vec::new());
     }
     let Some(store) = database::open(&node.database, &prefix, settings, resolver, trust).await? else {
         return Ok(Vec::new());
     };
-    let (_, rows) = store.all().await?;
-    let vaults = rows.iter().filter(|kept| kept.row.kind == "vaults");
-    let vaults = vaults.map(|kept| (kept.row.kind.as_str(), &kept.row.body));
+    let (mut rows, mut after) = (Vec::new(), None);
+    loop {
+        let kind = postern_model::entity::vault::COLLECTION.to_owned();
+        let page = store.page(&Select { kind, after, size: 1000, filter: None, tags: None }).await?;
+        after = page.rows.last().map(|kept| kept.row.id);
+        rows.extend(page.rows.into_iter().map(|kept| kept.row));
+        if !page.more {
+            break;
+        }
+    }
+    let vaults = rows.iter().map(|row| (row.kind.as_str(), &row.body));
     match postern_model::check::rows(vaults, &Registry::bundled()) {
         Ok((snapshot, _)) => Ok(snapshot.vaults),
         Err(violations) => Err(Refused { file: "the database".to_owned(), violations }.into()),

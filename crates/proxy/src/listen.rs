@@ -298,26 +298,36 @@ async fn accept(
     socket: TcpListener,
     mut stop: watch::Receiver<Stop>,
 ) {
+    let take = |stream: TcpStream, peer: SocketAddr| {
+        worker.observe.counts().accepted.fetch_add(1, Ordering::Relaxed);
+        let (worker, speaker) = (Rc::clone(&worker), Rc::clone(&speaker));
+        tokio::task::spawn_local(async move {
+            connection(&worker, &speaker, listener, stream, peer).await;
+            worker.observe.counts().closed.fetch_add(1, Ordering::Relaxed);
+        });
+    };
     loop {
         let accepted = tokio::select! {
             biased;
             accepted = socket.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop != Stop::No) => return,
+            _ = stop.wait_for(|stop| *stop != Stop::No) => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                worker.observe.counts().accepted.fetch_add(1, Ordering::Relaxed);
-                let (worker, speaker) = (Rc::clone(&worker), Rc::clone(&speaker));
-                tokio::task::spawn_local(async move {
-                    connection(&worker, &speaker, listener, stream, peer).await;
-                    worker.observe.counts().closed.fetch_add(1, Ordering::Relaxed);
-                });
-            }
+            Ok((stream, peer)) => take(stream, peer),
             // Most are about one connection; but without file descriptors all fail, and at once.
             Err(error) => {
                 tracing::warn!(error = postern_secrets::io_reason(&error), "a connection was not accepted");
                 sleep(Duration::from_millis(50)).await;
             }
+        }
+    }
+    // The kernel resets what it still has when the socket closes. It is asked itself: tokio may not know yet of what came
+    // last.
+    let Ok(socket) = socket.into_std() else { return };
+    while let Ok((stream, peer)) = socket.accept() {
+        let is_ready = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = is_ready {
+            take(stream, peer);
         }
     }
 }

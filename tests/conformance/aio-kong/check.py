@@ -43,6 +43,10 @@ async def services_and_routes(kong):
     pages = [found.name async for found in kong.services.paginate(size=2)]
     assert sorted(pages) == ["first"] + [f"s{number}" for number in range(5)], pages
     assert [found.name for found in await kong.services.get_list(tags="a")] == ["first"]
+    for number in range(5):
+        await kong.services.update(f"s{number}", tags=["many"])
+    tagged = await kong.services.get_full_list(size=2, tags="many")
+    assert len({found.id for found in tagged}) == 5, tagged
 
     plugin = await service.plugins.create(name="rate-limiting", config={"minute": 5})
     assert (plugin["config"]["minute"], plugin["config"]["hour"]) == (5, None), plugin
@@ -109,7 +113,8 @@ async def files(kong):
         "services": [
             {
                 "name": "by-file",
-                "host": "example.com",
+                # It sends `"host": null` beside it.
+                "url": "http://example.com:8080/base",
                 "routes": [{"name": "by-file", "paths": "/f", "plugins": [{"name": "key-auth"}]}],
                 "plugins": [{"name": "request-transformer", "config": {"add": {"headers": ["x-a:1"]}}}],
             }
@@ -125,6 +130,8 @@ async def files(kong):
     }
     for _ in range(2):
         done = await kong.apply_json(wanted, clear=True)
+        service = await kong.services.get("by-file")
+        assert (service.host, service["port"], service["path"]) == ("example.com", 8080, "/base"), service
         assert done["services"][0]["routes"][0]["plugins"][0]["name"] == "key-auth", done
         bob = await kong.consumers.get("bob")
         assert [found["key"] for found in await bob.keyauths.get_list()] == ["the-key-of-bob"]

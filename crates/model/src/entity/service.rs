@@ -199,7 +199,8 @@ fn rewrite(node: &Node, _: Option<FormatVersion>, path: &str, report: &mut Repor
         value("port", url.number_at(parts.port)),
     ];
     entries.extend(parts.path.map(|path| value("path", url.text_at(path.to_owned()))));
-    Some(edited(node, &["url"], entries))
+    // What is null there is not given; clients say `"host": null` beside a url.
+    Some(edited(node, &["url", "protocol", "host", "port", "path"], entries))
 }
 
 struct Parts<'a> {

@@ -38,6 +38,9 @@ fn every_default_is_filled_in() {
     let service = check("services", json!({"name": "a", "url": "https://h.example/p"})).unwrap();
     assert_eq!(service["protocol"], "https");
     assert_eq!(service["port"], 443);
+    let beside_null =
+        check("services", json!({"url": "http://h.example", "host": null, "path": null})).unwrap();
+    assert_eq!((&beside_null["host"], &beside_null["path"]), (&json!("h.example"), &Json::Null));
     assert_eq!(service["retries"], 5);
     assert_eq!(service["client_certificate"], Json::Null);
     let plugin =

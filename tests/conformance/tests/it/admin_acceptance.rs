@@ -209,3 +209,13 @@ async fn without_a_database_the_file_is_shown_and_can_be_replaced() {
     assert_eq!(status, 400, "{refused}");
     assert_eq!(node.get("/services").await["data"][0]["name"], "two", "the old one serves on");
 }
+
+#[tokio::test]
+async fn references_are_resolved_by_the_vaults_of_the_database() {
+    let node = Node::sqlite(&[]).await;
+    let vault = json!({ "name": "env", "prefix": "my-env", "config": { "prefix": "APP_" } });
+    let (status, created) = node.ask("POST", "/vaults", &vault).await;
+    assert_eq!(status, 201, "{created}");
+    let get = node.command().env("APP_PASS", "mypassword").args(["vault", "get", "{vault://my-env/pass}"]);
+    assert_eq!(get.run().await.ok().stdout, "mypassword\n");
+}

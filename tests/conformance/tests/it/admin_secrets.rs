@@ -156,6 +156,8 @@ async fn the_tutorial_by_sync() {
         let run = node.deck(command).file("kong.yaml", &yaml).arg("kong.yaml");
         let outcome = with_variables(run, &stack).run().await.ok();
         assert!(!format!("{outcome}").contains(&stack.info.client_secret), "{outcome}");
+        let is_told = outcome.stdout.contains("creating vault hashicorp-vault");
+        assert_eq!(is_told, command == "sync", "{outcome}");
     }
     let diff = node.deck("diff").args(["--non-zero-exit-code", "kong.yaml"]).file("kong.yaml", &yaml);
     with_variables(diff, &stack).run().await.ok();

@@ -1,5 +1,5 @@
 //! The tutorial, as far as data cannot say it: what goes over the wire, and the program under Kong's name.
-//! `cases/tutorial.yaml` has the rest.
+//! `cases/tutorial.yaml` has the rest, `admin_secrets.rs` decK's way.
 
 use std::{os::unix::fs::symlink, process::Stdio};
 
