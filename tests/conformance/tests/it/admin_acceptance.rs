@@ -212,10 +212,16 @@ async fn without_a_database_the_file_is_shown_and_can_be_replaced() {
 
 #[tokio::test]
 async fn references_are_resolved_by_the_vaults_of_the_database() {
-    let node = Node::sqlite(&[]).await;
-    let vault = json!({ "name": "env", "prefix": "my-env", "config": { "prefix": "APP_" } });
-    let (status, created) = node.ask("POST", "/vaults", &vault).await;
-    assert_eq!(status, 201, "{created}");
-    let get = node.command().env("APP_PASS", "mypassword").args(["vault", "get", "{vault://my-env/pass}"]);
-    assert_eq!(get.run().await.ok().stdout, "mypassword\n");
+    let server = Postgres::start().await;
+    let on_postgres = Node::postgres(&server, &server.database().await, &[]).await;
+    for node in [Node::sqlite(&[]).await, on_postgres] {
+        let vault = json!({ "name": "env", "prefix": "my-env", "config": { "prefix": "APP_" } });
+        let (status, created) = node.ask("POST", "/vaults", &vault).await;
+        assert_eq!(status, 201, "{created}");
+        // A setting that only the node can resolve is none of the command's business.
+        let get =
+            node.command().env("POSTERN_ADMIN_TOKEN", "{vault://env/not-here}").env("APP_PASS", "mypassword");
+        let got = get.args(["vault", "get", "{vault://my-env/pass}"]).run().await.ok();
+        assert_eq!((&*got.stdout, &*got.stderr), ("mypassword\n", ""));
+    }
 }
