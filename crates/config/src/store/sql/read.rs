@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::super::{
-    Bodies, Change, Changes, Filter, Kept, Key, Page, Revision, Select, Store, StoreError, Tags, Write, Written,
-    rules,
+    Bodies, Change, Changes, Filter, Kept, Key, Page, Revision, Select, Store, StoreError, Tags, Write,
+    Written, rules,
 };
 use super::text::{self, ROW, digest, kept};
 use super::watch::LAST;
