@@ -241,3 +241,6 @@ fn path(kind: &str, body: &Map<String, Json>) -> String {
     let name = ["name", "username", "prefix"].into_iter().find_map(text).filter(|_| kind != "plugins");
     format!("{kind}[{}]", name.or_else(|| text("id")).unwrap_or_default())
 }
+
+#[cfg(test)]
+mod tests;
