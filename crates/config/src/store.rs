@@ -255,6 +255,9 @@ pub enum StoreError {
     Corrupt(String),
 }
 
+/// Takes kind, identifier and body of a row.
+pub type Bodies<'a> = &'a mut (dyn FnMut(&str, Uuid, Map<String, Json>) + Send);
+
 /// A place for rows. All of it may be called by many at once.
 #[async_trait]
 pub trait Store: Send + Sync + Debug {
@@ -272,6 +275,14 @@ pub trait Store: Send + Sync + Debug {
 
     /// Every row as of one moment, each kind in the order of identifiers.
     async fn all(&self) -> Result<(Revision, Vec<Kept>), StoreError>;
+
+    /// Hands out kind, identifier and body of each row in the order of [`Store::all`], without holding all of them. What
+    /// was handed out before an error is of no use.
+    async fn bodies(&self, take: Bodies<'_>) -> Result<Revision, StoreError> {
+        let (revision, rows) = self.all().await?;
+        rows.into_iter().for_each(|Kept { row, .. }| take(&row.kind, row.id, row.body));
+        Ok(revision)
+    }
 
     /// What changed since. Where that is not known any longer, or the store has not come so far (an older copy of it
     /// was put in its place), `None`: read all. The last 100,000 changes are known.

@@ -69,7 +69,7 @@ impl Source {
     /// # Errors
     /// It cannot be read.
     pub(crate) async fn store(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let followed = Followed::read(store).await?;
+        let followed = Followed::read(store, Box::new(Registry::bundled())).await?;
         let applied = Arc::default();
         Ok(Self::Store(Box::new(FromStore { followed, applied, pause: TOGETHER, is_away: false })))
     }
@@ -221,7 +221,7 @@ impl FromStore {
     /// Everything that stands against it; what was in effect still is.
     pub(crate) async fn put(&mut self, apply: &Apply<Serve>) -> Result<(), Vec<Violation>> {
         let started = Instant::now();
-        let outcome = match self.followed.snapshot(&Registry::bundled()) {
+        let outcome = match self.followed.snapshot() {
             Ok((snapshot, warnings)) => {
                 warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
                 let revision = self.followed.revision();

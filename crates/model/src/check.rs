@@ -21,7 +21,7 @@ mod unique;
 
 pub use flat::Flat;
 pub(crate) use nesting::{NOT_YET, nested};
-pub use rows::rows;
+pub use rows::{Rows, rows};
 pub(crate) use single::{Single, single};
 
 use std::collections::HashMap;

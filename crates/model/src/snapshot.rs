@@ -1,11 +1,15 @@
 //! All entities of a configuration, checked and typed: what takes effect.
 //!
-//! Owns: the entry that every entity shares, and the list of lists. Must not know: how they were checked, what is made
+//! Owns: the entry that every entity shares, the lists (`snapshot/list.rs`), and the list of lists. Must not know: how they were checked, what is made
 //! of them. An entity with references is typed once these are resolved, by [`Entry::fill`], which checks the field
 //! rules again on what came out of the vault.
 
+mod list;
+
 use postern_secrets::{Secret, Template};
 use uuid::Uuid;
+
+pub use list::{Changed, List};
 
 use crate::entity::{
     AclGroup, BasicauthCredential, CaCertificate, Certificate, Consumer, ConsumerGroup, HmacauthCredential,
@@ -49,28 +53,29 @@ impl<T: Clone> Entry<T> {
     }
 }
 
-/// All entities, each list in the order of the file.
+/// All entities, each list in the order of the file, or of identifiers where they are kept in a store. A clone shares its
+/// lists with the original.
 #[derive(Clone, Debug, Default)]
 #[expect(missing_docs, reason = "the names of the lists are the names of the entities")]
 pub struct Snapshot {
     pub vaults: Vec<VaultEntity>,
-    pub services: Vec<Entry<Service>>,
-    pub routes: Vec<Entry<Route>>,
-    pub consumers: Vec<Entry<Consumer>>,
-    pub consumer_groups: Vec<Entry<ConsumerGroup>>,
+    pub services: List<Service>,
+    pub routes: List<Route>,
+    pub consumers: List<Consumer>,
+    pub consumer_groups: List<ConsumerGroup>,
     /// Who belongs to which group: consumer, group.
     pub group_members: Vec<(Uuid, Uuid)>,
-    pub keyauth_credentials: Vec<Entry<KeyauthCredential>>,
-    pub basicauth_credentials: Vec<Entry<BasicauthCredential>>,
-    pub hmacauth_credentials: Vec<Entry<HmacauthCredential>>,
-    pub jwt_secrets: Vec<Entry<JwtSecret>>,
-    pub acls: Vec<Entry<AclGroup>>,
-    pub plugins: Vec<Entry<Plugin>>,
-    pub upstreams: Vec<Entry<Upstream>>,
-    pub targets: Vec<Entry<Target>>,
-    pub certificates: Vec<Entry<Certificate>>,
-    pub snis: Vec<Entry<Sni>>,
-    pub ca_certificates: Vec<Entry<CaCertificate>>,
-    pub key_sets: Vec<Entry<KeySet>>,
-    pub keys: Vec<Entry<Key>>,
+    pub keyauth_credentials: List<KeyauthCredential>,
+    pub basicauth_credentials: List<BasicauthCredential>,
+    pub hmacauth_credentials: List<HmacauthCredential>,
+    pub jwt_secrets: List<JwtSecret>,
+    pub acls: List<AclGroup>,
+    pub plugins: List<Plugin>,
+    pub upstreams: List<Upstream>,
+    pub targets: List<Target>,
+    pub certificates: List<Certificate>,
+    pub snis: List<Sni>,
+    pub ca_certificates: List<CaCertificate>,
+    pub key_sets: List<KeySet>,
+    pub keys: List<Key>,
 }

@@ -1,11 +1,13 @@
 //! Consumers and their credentials, indexed.
 //!
 //! Owns: finding a consumer by what a request shows. Must not know: where in a request that stands, where credentials
-//! were configured. It is made whole when a configuration takes effect or a credential rotates, and swapped; looking
-//! something up takes no lock and no memory. `keys` finds by key, `passwords` checks them.
+//! were configured. It is made whole when a configuration takes effect or a credential rotates, or by a few changes from
+//! the one before, with which it shares the rest (`shards`); then it is swapped. Looking something up takes no lock and no
+//! memory. `keys` finds by key, `passwords` checks them.
 
 mod keys;
 mod passwords;
+mod shards;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,6 +19,10 @@ use uuid::Uuid;
 pub use keys::KeyCredential;
 use keys::Keys;
 pub use passwords::{Check, PasswordCredential, Passwords, Slow};
+use shards::Shards;
+
+/// All consumers, by identifier.
+type Consumers = Shards<Uuid, Arc<Consumer>>;
 
 /// Somebody who sends requests.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,25 +104,94 @@ pub enum PasswordForm {
     KongSha1,
 }
 
+/// What is different from a directory that is there.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// Consumers that are gone, and whatever they had.
+    pub consumers_gone: Vec<Uuid>,
+    /// Consumers that are new, in no group.
+    pub consumers: Vec<(Uuid, entity::Consumer)>,
+    /// Keys that are gone.
+    pub keys_gone: Vec<(Uuid, entity::KeyauthCredential)>,
+    /// Keys that are new.
+    pub keys: Vec<(Uuid, entity::KeyauthCredential)>,
+    /// When they were read, in seconds since 1970.
+    pub loaded_at: u64,
+}
+
 /// All consumers and credentials of a configuration.
 #[derive(Debug, Default)]
 pub struct Directory {
-    consumers: HashMap<Uuid, Arc<Consumer>>,
-    usernames: HashMap<String, Uuid>,
-    custom_ids: HashMap<String, Uuid>,
+    consumers: Consumers,
+    usernames: Shards<String, Uuid>,
+    custom_ids: Shards<String, Uuid>,
     keys: Keys,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
 }
 
 impl Directory {
     /// Indexes what is given. A credential whose consumer is not there is left out.
     pub fn new(source: Source) -> Self {
-        let consumers = consumers(&source);
-        let usernames = names(&consumers, |consumer| consumer.username.as_ref());
-        let custom_ids = names(&consumers, |consumer| consumer.custom_id.as_ref());
-        let keys = Keys::new(source.keyauth_credentials, &consumers, source.loaded_at);
-        let passwords = Passwords::new(source.basicauth_credentials, &consumers, source.passwords);
-        Self { consumers, usernames, custom_ids, keys, passwords }
+        let found = consumers(&source);
+        let mut directory = Self {
+            consumers: Shards::sized(found.len()),
+            usernames: Shards::sized(found.len()),
+            custom_ids: Shards::sized(found.values().filter(|consumer| consumer.custom_id.is_some()).count()),
+            keys: Keys::sized(source.keyauth_credentials.len()),
+            passwords: Arc::default(),
+        };
+        found.into_values().for_each(|consumer| directory.add(consumer));
+        directory.keys.add(source.keyauth_credentials, &directory.consumers, source.loaded_at);
+        let passwords = Passwords::new(source.basicauth_credentials, &directory.consumers, source.passwords);
+        directory.passwords = Arc::new(passwords);
+        directory
+    }
+
+    /// One with changes, which shares with this one what is the same. `None` where it is better made anew: it has grown too
+    /// much, or a consumer is changed, whom credentials know as it was.
+    pub fn with(&self, change: Change) -> Option<Self> {
+        let mut changed = Self {
+            consumers: self.consumers.clone(),
+            usernames: self.usernames.clone(),
+            custom_ids: self.custom_ids.clone(),
+            keys: self.keys.clone(),
+            passwords: Arc::clone(&self.passwords),
+        };
+        change.keys_gone.iter().for_each(|(id, credential)| changed.keys.remove(*id, &credential.key));
+        change.consumers_gone.iter().for_each(|id| changed.remove(*id));
+        for (id, consumer) in change.consumers {
+            if changed.consumer(id).is_some() {
+                return None;
+            }
+            changed.add(new_consumer(id, &consumer));
+        }
+        changed.keys.add(change.keys, &changed.consumers, change.loaded_at);
+        let outgrown = changed.consumers.is_outgrown()
+            || changed.usernames.is_outgrown()
+            || changed.custom_ids.is_outgrown()
+            || changed.keys.is_outgrown();
+        (!outgrown).then_some(changed)
+    }
+
+    fn add(&mut self, consumer: Consumer) {
+        if let Some(username) = &consumer.username {
+            self.usernames.insert(username.clone(), consumer.id);
+        }
+        if let Some(custom_id) = &consumer.custom_id {
+            self.custom_ids.insert(custom_id.clone(), consumer.id);
+        }
+        self.consumers.insert(consumer.id, Arc::new(consumer));
+    }
+
+    fn remove(&mut self, id: Uuid) {
+        let Some(consumer) = self.consumers.get(&id).cloned() else { return };
+        if let Some(username) = &consumer.username {
+            self.usernames.remove(username);
+        }
+        if let Some(custom_id) = &consumer.custom_id {
+            self.custom_ids.remove(custom_id);
+        }
+        self.consumers.remove(&id);
     }
 
     /// A consumer by its identifier.
@@ -151,13 +226,14 @@ impl Directory {
     }
 }
 
-fn consumers(source: &Source) -> HashMap<Uuid, Arc<Consumer>> {
+fn new_consumer(id: Uuid, entity: &entity::Consumer) -> Consumer {
     let owned = |text: &Option<postern_model::Text>| text.as_ref().map(|text| text.as_str().to_owned());
-    let mut consumers: HashMap<Uuid, Consumer> = source
-        .consumers
-        .iter()
-        .map(|(id, entity)| (*id, Consumer::new(*id, owned(&entity.username), owned(&entity.custom_id))))
-        .collect();
+    Consumer::new(id, owned(&entity.username), owned(&entity.custom_id))
+}
+
+fn consumers(source: &Source) -> HashMap<Uuid, Consumer> {
+    let mut consumers: HashMap<Uuid, Consumer> =
+        source.consumers.iter().map(|(id, entity)| (*id, new_consumer(*id, entity))).collect();
     let groups: HashMap<Uuid, &str> =
         source.consumer_groups.iter().map(|(id, group)| (*id, group.name.as_str())).collect();
     for (consumer, group) in &source.group_members {
@@ -176,14 +252,7 @@ fn consumers(source: &Source) -> HashMap<Uuid, Arc<Consumer>> {
         consumer.acls.sort();
         consumer.acls.dedup();
     }
-    consumers.into_iter().map(|(id, consumer)| (id, Arc::new(consumer))).collect()
-}
-
-fn names(
-    consumers: &HashMap<Uuid, Arc<Consumer>>,
-    name: fn(&Consumer) -> Option<&String>,
-) -> HashMap<String, Uuid> {
-    consumers.values().filter_map(|consumer| Some((name(consumer)?.clone(), consumer.id))).collect()
+    consumers
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! request path, and swapped by itself; nothing of the routing is touched.
 
 mod compile;
+mod known;
 mod service;
 
 use std::any::Any;

@@ -1,33 +1,34 @@
 //! A configuration that is kept in a store, and follows it.
 //!
-//! Owns: the rows as they were last read, and when to look again. Must not know: what a store is made of. Data goes on to
+//! Owns: the entities as they were last read, checked and typed once each, and when to look again. Must not know: what a store is made of. Data goes on to
 //! [`crate::apply`], which makes a snapshot take effect.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use postern_model::check::Rows;
 use postern_model::field::Plugins;
 use postern_model::{Snapshot, Violation};
-use serde_json::{Map, Value as Json};
-use uuid::Uuid;
 
-use crate::store::{Revision, Store, StoreError};
+use crate::store::{Kept, Revision, Store, StoreError};
 
 /// What a node knows of a store.
-#[derive(Debug)]
 pub struct Followed {
     store: Arc<dyn Store>,
-    rows: BTreeMap<String, BTreeMap<Uuid, Map<String, Json>>>,
+    plugins: Box<dyn Plugins + Send + Sync>,
+    rows: Rows,
     revision: Revision,
 }
 
 impl Followed {
-    /// Reads all of it.
+    /// Reads all of it; `plugins` says which there are and what they take.
     ///
     /// # Errors
     /// It cannot be read.
-    pub async fn read(store: Arc<dyn Store>) -> Result<Self, StoreError> {
-        let mut followed = Self { store, rows: BTreeMap::new(), revision: 0 };
+    pub async fn read(
+        store: Arc<dyn Store>,
+        plugins: Box<dyn Plugins + Send + Sync>,
+    ) -> Result<Self, StoreError> {
+        let mut followed = Self { store, plugins, rows: Rows::default(), revision: 0 };
         followed.all().await?;
         Ok(followed)
     }
@@ -39,7 +40,7 @@ impl Followed {
 
     /// How many entities there are.
     pub fn len(&self) -> usize {
-        self.rows.values().map(BTreeMap::len).sum()
+        self.rows.len()
     }
 
     /// Whether there is none.
@@ -47,13 +48,12 @@ impl Followed {
         self.len() == 0
     }
 
-    /// All rows, checked and typed.
+    /// All entities, checked and typed. What did not change is the same as in the snapshot before.
     ///
     /// # Errors
     /// Everything that is wrong with them: another version of the gateway may have written them, by other rules.
-    pub fn snapshot(&self, plugins: &dyn Plugins) -> Result<(Snapshot, Vec<Violation>), Vec<Violation>> {
-        let rows = self.rows.iter().flat_map(|(kind, rows)| rows.values().map(|body| (kind.as_str(), body)));
-        postern_model::check::rows(rows, plugins)
+    pub fn snapshot(&mut self) -> Result<(Snapshot, Vec<Violation>), Vec<Violation>> {
+        self.rows.snapshot()
     }
 
     /// Waits until there may be something new.
@@ -71,10 +71,10 @@ impl Followed {
             None => self.all().await?,
             Some(changes) => {
                 for change in changes.changes.iter().filter(|change| change.deleted) {
-                    self.rows.entry(change.kind.clone()).or_default().remove(&change.id);
+                    self.rows.remove(&change.kind, change.id);
                 }
-                for kept in changes.rows {
-                    self.rows.entry(kept.row.kind).or_default().insert(kept.row.id, kept.row.body);
+                for Kept { row, .. } in changes.rows {
+                    self.rows.put(&row.kind, row.id, row.body, &*self.plugins);
                 }
                 self.revision = changes.revision;
             }
@@ -83,12 +83,11 @@ impl Followed {
     }
 
     async fn all(&mut self) -> Result<(), StoreError> {
-        let (revision, rows) = self.store.all().await?;
-        self.rows.clear();
-        for kept in rows {
-            self.rows.entry(kept.row.kind).or_default().insert(kept.row.id, kept.row.body);
-        }
-        self.revision = revision;
+        // Each is made as it comes: all of their texts at once would be several times what is made of them.
+        let (mut rows, plugins) = (Rows::default(), &*self.plugins);
+        let take = &mut |kind: &str, id, body| rows.put(kind, id, body, plugins);
+        self.revision = self.store.bodies(take).await?;
+        self.rows = rows;
         Ok(())
     }
 }

@@ -27,9 +27,8 @@ pub(super) async fn check(options: &Options, conf: Option<PathBuf>) -> Result<Ex
         Kept::Document(document) => document.name,
         Kept::Store(store) => {
             let file = format!("the database ({})", store.name());
-            let rows = Followed::read(store).await?;
-            rows.snapshot(&Registry::bundled())
-                .map_err(|violations| Refused { file: file.clone(), violations })?;
+            let mut rows = Followed::read(store, Box::new(Registry::bundled())).await?;
+            rows.snapshot().map_err(|violations| Refused { file: file.clone(), violations })?;
             file
         }
     };

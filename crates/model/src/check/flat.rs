@@ -7,7 +7,7 @@ use serde_json::{Map, Value as Json, json};
 
 use super::Checked;
 use crate::entity::{MEMBERSHIPS, id, vault};
-use crate::snapshot::Entry;
+use crate::snapshot::List;
 
 /// An entity by its kind.
 pub type Flat = (&'static str, Map<String, Json>);
@@ -61,7 +61,7 @@ impl Checked {
     }
 }
 
-fn add<T>(all: &mut Vec<Flat>, kind: &'static str, entries: &[Entry<T>]) {
+fn add<T>(all: &mut Vec<Flat>, kind: &'static str, entries: &List<T>) {
     all.extend(entries.iter().map(|entry| (kind, object(entry.record.to_json()))));
 }
 

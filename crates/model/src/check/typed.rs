@@ -2,11 +2,13 @@
 //!
 //! Owns: which kind goes to which list. Must not know: how records came about.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::entities::Item;
 use crate::entity::{Foreign, plugin, read, upstream};
-use crate::snapshot::{Entry, Snapshot};
+use crate::snapshot::{Entry, List, Snapshot};
 use crate::value::Record;
 use crate::violation::{Report, Violation};
 
@@ -44,7 +46,7 @@ pub(super) fn snapshot(items: Vec<Item>, ids: Vec<Uuid>, report: &mut Report) ->
 }
 
 fn add<T>(
-    list: &mut Vec<Entry<T>>,
+    list: &mut List<T>,
     item: Item,
     id: Uuid,
     read: fn(&Record) -> Result<T, String>,
@@ -62,7 +64,7 @@ fn add<T>(
             }
         },
     };
-    list.push(Entry { id, path: found.path, position, record, value, read });
+    list.push(Arc::new(Entry { id, path: found.path, position, record, value, read }));
 }
 
 fn member(members: &mut Vec<(Uuid, Uuid)>, record: &Record) {

@@ -4,7 +4,6 @@
 //! guess agrees with an entry, nor make entries collide; what is found is compared in constant time. Must not know:
 //! requests.
 
-use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, BuildHasherDefault};
 use std::sync::Arc;
@@ -16,11 +15,12 @@ use postern_model::entity::KeyauthCredential;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use super::{Consumer, uuid_value};
+use super::shards::Shards;
+use super::{Consumer, Consumers, uuid_value};
 use crate::keyed::AsItIs;
 
 /// A key, and whose it is.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct KeyCredential {
     /// The identifier.
     pub id: Uuid,
@@ -40,31 +40,52 @@ impl KeyCredential {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Keys {
     hasher: RandomState,
-    by_hash: HashMap<u64, SmallVec<[KeyCredential; 1]>, BuildHasherDefault<AsItIs>>,
+    by_hash: Shards<u64, SmallVec<[KeyCredential; 1]>, BuildHasherDefault<AsItIs>>,
 }
 
 impl Keys {
-    pub(super) fn new(
+    /// None yet, of about so many.
+    pub(super) fn sized(len: usize) -> Self {
+        Self { hasher: RandomState::new(), by_hash: Shards::sized(len) }
+    }
+
+    pub(super) fn add(
+        &mut self,
         credentials: Vec<(Uuid, KeyauthCredential)>,
-        consumers: &HashMap<Uuid, Arc<Consumer>>,
+        consumers: &Consumers,
         loaded_at: u64,
-    ) -> Self {
-        let mut keys = Self::default();
+    ) {
         for (id, KeyauthCredential { consumer, key, ttl }) in credentials {
             let Some(consumer) = consumers.get(&consumer.id) else { continue };
-            let hash = keys.hasher.hash_one(key.as_str());
-            keys.by_hash.entry(hash).or_default().push(KeyCredential {
+            let hash = self.hasher.hash_one(key.as_str());
+            let credential = KeyCredential {
                 id,
                 consumer: Arc::clone(consumer),
                 identifier: uuid_value(id),
                 ends_at: ttl.map(|ttl| loaded_at.saturating_add(ttl)),
                 key,
-            });
+            };
+            match self.by_hash.get_mut(&hash) {
+                Some(others) => others.push(credential),
+                None => self.by_hash.insert(hash, SmallVec::from_buf([credential])),
+            }
         }
-        keys
+    }
+
+    pub(super) fn remove(&mut self, id: Uuid, key: &str) {
+        let hash = self.hasher.hash_one(key);
+        let Some(found) = self.by_hash.get_mut(&hash) else { return };
+        found.retain(|credential| credential.id != id);
+        if found.is_empty() {
+            self.by_hash.remove(&hash);
+        }
+    }
+
+    pub(super) fn is_outgrown(&self) -> bool {
+        self.by_hash.is_outgrown()
     }
 
     pub(super) fn find(&self, key: &str) -> Option<&KeyCredential> {

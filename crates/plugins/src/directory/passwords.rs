@@ -20,7 +20,7 @@ use postern_secrets::Secret;
 use tracing::warn;
 use uuid::Uuid;
 
-use super::{Consumer, PasswordForm};
+use super::{Consumer, Consumers, PasswordForm};
 
 /// The most memory that an Argon2 hash may ask for, in KiB. Beyond it, a few logins would exhaust the machine.
 const ARGON2_MEMORY_MAX: u32 = 256 * 1024;
@@ -106,7 +106,7 @@ impl Default for Passwords {
 impl Passwords {
     pub(super) fn new(
         credentials: Vec<(Uuid, BasicauthCredential)>,
-        consumers: &HashMap<Uuid, Arc<Consumer>>,
+        consumers: &Consumers,
         form: PasswordForm,
     ) -> Self {
         let mut passwords = Self::default();

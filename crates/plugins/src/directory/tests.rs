@@ -153,3 +153,48 @@ fn argon2_of(password: &str) -> String {
     let salt = SaltString::from_b64("c29tZXNhbHQ").unwrap();
     argon2.hash_password(password.as_bytes(), &salt).unwrap().to_string()
 }
+
+#[test]
+fn a_few_changes_come_to_what_is_made_anew() {
+    let directory = Directory::new(source());
+    let dan = entity::Consumer { username: Some(text("dan")), custom_id: Some(text("c-4")), tags: None };
+    let key = |consumer, key| KeyauthCredential {
+        consumer: Foreign { id: id(consumer) },
+        key: text(key),
+        ttl: None,
+    };
+    let change = || Change {
+        consumers_gone: vec![id(2)],
+        consumers: vec![(id(4), dan.clone())],
+        keys_gone: vec![(id(21), key(1, "ann-key")), (id(22), key(2, "bob-key"))],
+        keys: vec![(id(21), key(1, "ann-again")), (id(24), key(4, "dan-key"))],
+        loaded_at: 1000,
+    };
+    let changed = directory.with(change()).unwrap();
+    let of = |key: &str| changed.key(key).map(|found| found.consumer.username.as_deref().unwrap_or_default());
+    assert_eq!(
+        ["ann-key", "bob-key", "ann-again", "dan-key"].map(of),
+        [None, None, Some("ann"), Some("dan")]
+    );
+    assert_eq!(changed.by_username("bob"), None);
+    assert_eq!(changed.by_custom_id("c-4").unwrap().id, id(4));
+    assert_eq!(changed.consumer(id(1)).unwrap().groups.len(), 2, "who was there is as before");
+    // What requests still read is as it was.
+    assert_eq!(directory.key("bob-key").unwrap().consumer.username.as_deref(), Some("bob"));
+    assert!(directory.key("dan-key").is_none() && directory.by_username("dan").is_none());
+    // A consumer who is there already is not new: credentials know it as it was.
+    assert!(changed.with(change()).is_none());
+}
+
+#[test]
+fn a_directory_that_has_grown_is_made_anew() {
+    let directory = Directory::new(Source::default());
+    let consumer = |n: u128| {
+        (id(n), entity::Consumer { username: Some(text(&n.to_string())), custom_id: None, tags: None })
+    };
+    let with = |count| {
+        directory.with(Change { consumers: (1..=count).map(consumer).collect(), ..Change::default() })
+    };
+    assert!(with(1000).is_some());
+    assert!(with(10_000).is_none());
+}

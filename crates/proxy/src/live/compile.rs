@@ -32,6 +32,7 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::known::Known;
 use super::{Cell, Live, Route, Service, ServiceRef};
 use crate::balance::{Balancer, Control};
 use crate::tls::{self, Certificates, ClientTls, Pair};
@@ -55,6 +56,7 @@ pub struct Compiler {
     singles: Mutex<HashMap<(String, u16), Weak<Balancer>>>,
     tls: Mutex<HashMap<u64, Weak<ClientConfig>>>,
     hashes: RandomState,
+    known: Known,
 }
 
 /// Why a configuration cannot take effect.
@@ -102,6 +104,7 @@ impl Compiler {
             singles: Mutex::default(),
             tls: Mutex::default(),
             hashes: RandomState::new(),
+            known: Known::default(),
         }
     }
 
@@ -216,12 +219,14 @@ impl<'a> Work<'a> {
         let mut pending: Vec<(Uuid, Vec<&postern_secrets::Template>)> = Vec::new();
         macro_rules! add {
             ($list:expr) => {
-                pending.extend(
-                    $list
-                        .iter()
-                        .filter(|entry| entry.value.is_none())
-                        .map(|entry| (entry.id, entry.templates())),
-                );
+                if $list.has_pending() {
+                    pending.extend(
+                        $list
+                            .iter()
+                            .filter(|entry| entry.value.is_none())
+                            .map(|entry| (entry.id, entry.templates())),
+                    );
+                }
             };
         }
         each_list!(snapshot, add);
@@ -250,7 +255,8 @@ impl<'a> Work<'a> {
         let index = self.index(snapshot);
         let services = self.services(snapshot, &index);
         let certificates = self.certificates(snapshot);
-        let directory = Arc::new(self.directory(snapshot));
+        let compiler = self.compiler;
+        let directory = compiler.known.directory(snapshot, compiler.clock.now(), || self.directory(snapshot));
         let (router, typed) = self.router(snapshot);
         let instances = snapshot.plugins.iter().filter_map(|entry| self.instance(entry)).collect();
         let plans = Plans::new(

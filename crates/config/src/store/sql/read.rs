@@ -7,8 +7,8 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::super::{
-    Change, Changes, Filter, Kept, Key, Page, Revision, Select, Store, StoreError, Tags, Write, Written,
-    rules,
+    Bodies, Change, Changes, Filter, Kept, Key, Page, Revision, Select, Store, StoreError, Tags, Write,
+    Written, rules,
 };
 use super::text::{self, ROW, digest, kept};
 use super::watch::LAST;
@@ -52,6 +52,23 @@ impl<D: Database> Store for Sql<D> {
         connection.run("COMMIT").await?;
         connection.done();
         Ok((revision, rows))
+    }
+
+    async fn bodies(&self, take: Bodies<'_>) -> Result<Revision, StoreError> {
+        const BODY: &str = "SELECT kind, id, body FROM postern_rows ORDER BY kind, id";
+        let mut connection = self.readers.lease().await?;
+        connection.run(D::BEGIN_READ).await?;
+        let revision = connection.number(LAST, &[]).await?.unwrap_or(0);
+        let hand_out = &mut |line: &dyn super::Line| {
+            let (kind, id) = (line.name(0)?, line.id(1)?);
+            let body = text::parsed(line.text(2)?, &format!("{kind} {id}"))?;
+            take(&kind, id, body);
+            Ok(())
+        };
+        connection.each(BODY, &[], hand_out).await?;
+        connection.run("COMMIT").await?;
+        connection.done();
+        Ok(revision)
     }
 
     async fn since(&self, revision: Revision) -> Result<Option<Changes>, StoreError> {

@@ -160,7 +160,7 @@ fn plugins_that_are_wrong() {
 fn a_shared_configuration_lies_under_the_own_one() {
     let yaml = "plugins: [{name: key-auth, _config: s, config: {redis: {port: 1}, extra: {b: y}}}]\n\
                 _plugin_configs: {s: {realm: r, redis: {host: h, port: 2}, extra: {a: x, b: z}}}";
-    let plugin = checked(yaml).expect("checks").snapshot.plugins.remove(0).value.expect("no references");
+    let plugin = checked(yaml).expect("checks").snapshot.plugins[0].value.clone().expect("no references");
     assert_eq!(plugin.config.text("realm"), Some("r"));
     let redis = plugin.config.record("redis").expect("redis");
     assert_eq!((redis.text("host"), redis.get("port")), (Some("h"), Some(&Value::Integer(1))));

@@ -1,0 +1,91 @@
+//! The directory of the configuration before, and what it was made of.
+//!
+//! Owns: whether the next one comes from it by a few changes. Must not know: how consumers are found. What is the same in
+//! both snapshots is the same allocation, so a change of one consumer costs a walk over addresses, not a million consumers.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use postern_model::entity::{AclGroup, BasicauthCredential, Consumer, ConsumerGroup, KeyauthCredential};
+use postern_model::{Entry, List, Snapshot};
+use postern_plugins::directory::{Change, Directory};
+use uuid::Uuid;
+
+/// The last directory; kept from one configuration to the next.
+#[derive(Default)]
+pub(super) struct Known(Mutex<Option<Before>>);
+
+struct Before {
+    directory: Arc<Directory>,
+    consumers: List<Consumer>,
+    keys: List<KeyauthCredential>,
+    passwords: List<BasicauthCredential>,
+    acls: List<AclGroup>,
+    groups: List<ConsumerGroup>,
+    members: Vec<(Uuid, Uuid)>,
+}
+
+impl Known {
+    /// The directory of a snapshot, from the one before where that will do. `anew` makes it otherwise.
+    pub(super) fn directory(
+        &self,
+        snapshot: &Snapshot,
+        loaded_at: u64,
+        anew: impl FnOnce() -> Directory,
+    ) -> Arc<Directory> {
+        // With references the same entity may be another one now.
+        let is_fixed = !snapshot.consumers.has_pending()
+            && !snapshot.keyauth_credentials.has_pending()
+            && !snapshot.basicauth_credentials.has_pending()
+            && !snapshot.acls.has_pending()
+            && !snapshot.consumer_groups.has_pending();
+        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| is_fixed);
+        let changed = before.and_then(|before| before.changed(snapshot, loaded_at));
+        let directory = changed.unwrap_or_else(|| Arc::new(anew()));
+        if is_fixed {
+            let before = Before {
+                directory: Arc::clone(&directory),
+                consumers: snapshot.consumers.clone(),
+                keys: snapshot.keyauth_credentials.clone(),
+                passwords: snapshot.basicauth_credentials.clone(),
+                acls: snapshot.acls.clone(),
+                groups: snapshot.consumer_groups.clone(),
+                members: snapshot.group_members.clone(),
+            };
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
+        }
+        directory
+    }
+}
+
+impl Before {
+    fn changed(&self, snapshot: &Snapshot, loaded_at: u64) -> Option<Arc<Directory>> {
+        let is_same = self.passwords.is(&snapshot.basicauth_credentials)
+            && self.acls.is(&snapshot.acls)
+            && self.groups.is(&snapshot.consumer_groups)
+            && self.members == snapshot.group_members;
+        if !is_same {
+            return None;
+        }
+        let consumers = snapshot.consumers.since(&self.consumers)?;
+        let keys = snapshot.keyauth_credentials.since(&self.keys)?;
+        if consumers.is_empty() && keys.is_empty() {
+            return Some(Arc::clone(&self.directory));
+        }
+        // A consumer that is another one now is told so to all its credentials: anew.
+        if consumers.iter().any(|(before, after)| before.is_some() && after.is_some()) {
+            return None;
+        }
+        let value = |entry: &Arc<Entry<KeyauthCredential>>| Some((entry.id, entry.value.clone()?));
+        let change = Change {
+            consumers_gone: consumers.iter().filter_map(|(before, _)| Some(before.as_ref()?.id)).collect(),
+            consumers: consumers
+                .iter()
+                .filter_map(|(_, after)| after.and_then(|entry| Some((entry.id, entry.value.clone()?))))
+                .collect(),
+            keys_gone: keys.iter().filter_map(|(before, _)| before.and_then(value)).collect(),
+            keys: keys.iter().filter_map(|(_, after)| after.and_then(value)).collect(),
+            loaded_at,
+        };
+        self.directory.with(change).map(Arc::new)
+    }
+}
