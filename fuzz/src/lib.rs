@@ -19,7 +19,7 @@ pub use router::router;
 pub use values::{snapshot, subkey};
 
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT, Type};
-use postern_model::{Entry, Snapshot, Violation};
+use postern_model::{List, Snapshot, Violation};
 use postern_secrets::{Reference, Secret, Template};
 
 /// The value of every variable in documents under test. It breaks YAML on purpose, and must be in no message.
@@ -92,7 +92,7 @@ pub fn document(data: &[u8]) {
 
 /// What comes out of a vault and is wrong is not quoted either.
 fn filled(snapshot: &Snapshot) {
-    fn each<T: Clone>(entries: &[Entry<T>]) {
+    fn each<T: Clone>(entries: &List<T>) {
         for entry in entries {
             let values = vec![Secret::from(CANARY); entry.templates().len()];
             if let Err(said) = entry.fill(&values) {
