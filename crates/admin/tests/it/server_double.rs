@@ -263,7 +263,7 @@ impl Node for Stub {
     async fn load(&self, document: &[u8]) -> Result<(), Vec<Violation>> {
         let read = postern_model::read(document, &|_| None)?;
         let checked = postern_model::check(read, self.plugins())?;
-        let service = |entry: &postern_model::Entry<postern_model::entity::Service>| {
+        let service = |entry: &Arc<postern_model::Entry<postern_model::entity::Service>>| {
             let Value::Object(body) = entry.record.to_json() else { panic!("a record") };
             row(Kind::named("services").unwrap(), entry.id, body)
         };
