@@ -61,12 +61,13 @@ fuzz: ## each fuzz target for 10 seconds, or SECONDS=n
 chaos: tools ## every login of hcv in every kind of trouble, with real OpenBao; keeps docs/reliability.md
 	scripts/chaos
 
-bench: ## postern beside bao, the secret engine at scale, and the gateway beside nginx, HAProxy and Envoy
+bench: ## postern beside bao, the secret engine at scale, the gateway beside nginx, HAProxy and Envoy, and the control path
 	@scripts/tools bench
 	$(CARGO) build $(LOCKED) --release -p postern
 	bench/run
 	bench/run-scale
 	bench/run-gateway
+	bench/run-admin
 
 doc: ## the API documentation: target/doc/
 	$(CARGO) doc $(LOCKED) --no-deps --document-private-items

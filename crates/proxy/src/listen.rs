@@ -27,6 +27,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -45,6 +46,8 @@ use crate::worker::Worker;
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Idle upstream connections are looked over this often, in ticks.
 const TIDY: u32 = 20;
+/// How often is looked whether a configuration that was replaced is still in use.
+const RETIRED_LOOK: Duration = Duration::from_millis(100);
 
 /// A connection of a client.
 pub(crate) struct Connected {
@@ -153,7 +156,15 @@ impl Proxy {
 
     /// Requests that begin from now on are served by this configuration; those under way keep theirs.
     pub fn swap(&self, live: Live) {
-        self.live.store(Arc::new(live));
+        let before = self.live.swap(Arc::new(live));
+        // Whoever lets go of it last frees all of it, which takes milliseconds where there is much: no worker shall.
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                while Arc::strong_count(&before) > 1 {
+                    sleep(RETIRED_LOOK).await;
+                }
+            });
+        }
     }
 
     /// Where it listens, in the order of the options.

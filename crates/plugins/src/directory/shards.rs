@@ -77,7 +77,6 @@ impl<K: Eq + Hash + Clone, V: Clone, S: BuildHasher + Clone + Default> Shards<K,
     }
 
     /// In the middle of the hash, for the map in a part goes by both ends of it.
-    #[expect(clippy::cast_possible_truncation, reason = "some bits of a good hash are one")]
     fn part<Q: Hash + ?Sized>(&self, key: &Q) -> usize {
         (self.hasher.hash_one(key) >> 32) as usize & (self.parts.len() - 1)
     }
