@@ -193,6 +193,8 @@ struct Inner {
     hashing: Semaphore,
     /// Vaults are judged together, so they are written one after the other.
     vaults: Mutex<()>,
+    /// Whole configurations too: what `If-Match` was compared with must still be there when the next one takes effect.
+    documents: Mutex<()>,
 }
 
 /// Requests that are worked on at once. decK sends some thirty.
@@ -214,6 +216,7 @@ impl Admin {
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             hashing: Semaphore::new(cores),
             vaults: Mutex::new(()),
+            documents: Mutex::new(()),
         }))
     }
 

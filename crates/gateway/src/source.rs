@@ -46,6 +46,8 @@ pub(crate) enum Source {
 pub(crate) struct DbLess {
     store: Arc<Memory>,
     text: Mutex<Option<Arc<[u8]>>>,
+    /// The file and the Admin API may both bring a document: what is in effect, what is shown and the text are of one.
+    turn: tokio::sync::Mutex<()>,
 }
 
 /// A configuration in a database, as it was last read.
@@ -147,6 +149,7 @@ impl DbLess {
             tracing::warn!("{}", warning.in_file(&name));
         }
         let rows = checked.flat();
+        let _turn = self.turn.lock().await;
         apply.apply(checked.snapshot, hash).await?;
         let now = now();
         let rows = rows.into_iter().filter_map(|(kind, mut body)| {

@@ -36,6 +36,7 @@ pub(crate) async fn config(call: &Call<'_>) -> Answered {
 
 async fn load(call: &Call<'_>) -> Answered {
     let document = document(call)?;
+    let _turn = call.admin.0.documents.lock().await;
     let current = call.admin.node().document().map(|document| hash(document.as_bytes()));
     if let Some(wanted) = call.headers.get(header::IF_MATCH) {
         let fits = wanted.to_str().is_ok_and(|wanted| {
@@ -90,9 +91,12 @@ fn document(call: &Call<'_>) -> Result<Vec<u8>, Refusal> {
 /// What is wrong with a document.
 fn refused(violations: &[Violation], flatten: bool) -> Value {
     let errors = || violations.iter().filter(|violation| violation.severity == Severity::Error);
+    // What concerns no entity has no place among those of entities, and is told in `fields` alone.
+    let (of_entities, others): (Vec<_>, Vec<_>) =
+        errors().partition(|violation| flatten && !entity_of(&violation.path).0.is_empty());
     let told: Vec<String> = errors().take(100).map(ToString::to_string).collect();
     let mut fields = Map::new();
-    for violation in errors() {
+    for violation in others {
         let path = if violation.path.is_empty() { "@entity" } else { &violation.path };
         fields.insert(path.to_owned(), violation.message.clone().into());
     }
@@ -103,13 +107,13 @@ fn refused(violations: &[Violation], flatten: bool) -> Value {
         "fields": fields,
     });
     if flatten {
-        body["flattened_errors"] = flattened(errors());
+        body["flattened_errors"] = flattened(of_entities);
     }
     body
 }
 
 /// The same, by entity: `services[0].routes[1].paths[0]` concerns the route.
-fn flattened<'a>(errors: impl Iterator<Item = &'a Violation>) -> Value {
+fn flattened(errors: Vec<&Violation>) -> Value {
     let mut entities: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
     for violation in errors {
         let (entity, field) = entity_of(&violation.path);

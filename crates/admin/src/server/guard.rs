@@ -74,8 +74,9 @@ impl TokenValue {
     }
 }
 
-/// Wrong tokens of one peer after which it has to wait.
-const WRONG_MAX: u32 = 10;
+/// So many different wrong tokens of one peer, after which it has to wait. The same one again is nobody who guesses, but a
+/// client that has not heard of a new token, and must not shut others out who come from the same address.
+const WRONG_MAX: usize = 10;
 /// For so long.
 const WAIT: Duration = Duration::from_secs(60);
 /// Peers that are remembered.
@@ -83,8 +84,8 @@ const PEERS_MAX: usize = 4096;
 
 pub(crate) struct Guard {
     pub(crate) options: AdminOptions,
-    /// How many wrong tokens, since when.
-    wrong: Mutex<HashMap<IpAddr, (u32, Instant)>>,
+    /// Digests of wrong tokens, since when.
+    wrong: Mutex<HashMap<IpAddr, (Vec<[u8; 32]>, Instant)>>,
 }
 
 impl Guard {
@@ -123,7 +124,7 @@ impl Guard {
         match found.first() {
             Some(token) => Ok(format!("token {}", token.name)),
             None => {
-                self.note_wrong(peer);
+                self.note_wrong(peer, shown);
                 Err(Refusal::Unauthorized)
             }
         }
@@ -131,12 +132,12 @@ impl Guard {
 
     fn must_wait(&self, peer: IpAddr) -> Option<u64> {
         let wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
-        let (count, since) = wrong.get(&peer)?;
+        let (tokens, since) = wrong.get(&peer)?;
         let left = WAIT.checked_sub(since.elapsed()).filter(|left| !left.is_zero())?;
-        (*count >= WRONG_MAX).then(|| left.as_secs().max(1))
+        (tokens.len() >= WRONG_MAX).then(|| left.as_secs().max(1))
     }
 
-    fn note_wrong(&self, peer: IpAddr) {
+    fn note_wrong(&self, peer: IpAddr, shown: [u8; 32]) {
         let mut wrong = self.wrong.lock().unwrap_or_else(PoisonError::into_inner);
         if wrong.len() >= PEERS_MAX {
             wrong.retain(|_, (_, since)| since.elapsed() < WAIT);
@@ -145,11 +146,13 @@ impl Guard {
             return;
         }
         let now = Instant::now();
-        let (count, since) = wrong.entry(peer).or_insert((0, now));
+        let (tokens, since) = wrong.entry(peer).or_insert((Vec::new(), now));
         if since.elapsed() >= WAIT {
-            (*count, *since) = (0, now);
+            (*tokens, *since) = (Vec::new(), now);
         }
-        *count += 1;
+        if !tokens.contains(&shown) {
+            tokens.push(shown);
+        }
     }
 
     /// A page that made its own name point here is known by that name, which its browser sends.
@@ -330,8 +333,13 @@ mod tests {
         for value in [None, Some(""), Some("Right"), Some("right ")] {
             assert!(matches!(admit(value, "10.0.0.2"), Err(Refusal::Unauthorized)), "{value:?}");
         }
-        for _ in 0..WRONG_MAX {
-            let _ = admit(Some("wrong"), "2001:db8::1");
+        // Whoever has not heard of a new token, however often, shuts nobody out.
+        for _ in 0..10 * WRONG_MAX {
+            assert!(matches!(admit(Some("old"), "2001:db8::1"), Err(Refusal::Unauthorized)));
+        }
+        assert!(admit(Some("right"), "2001:db8::2").is_ok());
+        for number in 0..WRONG_MAX {
+            let _ = admit(Some(&format!("wrong-{number}")), "2001:db8::1");
         }
         // Another address of the same network, and even the right token.
         assert!(matches!(admit(Some("right"), "2001:db8::2"), Err(Refusal::Busy(..))));

@@ -21,6 +21,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::route::Peer;
@@ -32,6 +33,8 @@ const CONNECTIONS: usize = 1024;
 const HEAD_TIME: Duration = Duration::from_secs(60);
 /// Until TLS must stand.
 const TLS_TIME: Duration = Duration::from_secs(10);
+/// For how long a client may read nothing of its answer. Events are sent at longer intervals, but then nothing waits.
+const READ_TIME: Duration = Duration::from_secs(60);
 /// The longest head.
 const HEAD_BYTES: usize = 64 * 1024;
 
@@ -201,6 +204,8 @@ impl Acceptor {
 
     async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S, peer: Peer) {
         let admin = self.admin;
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(READ_TIME));
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
             let (admin, peer) = (admin.clone(), peer.clone());
             async move {
@@ -213,7 +218,7 @@ impl Acceptor {
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIME)
             .max_buf_size(HEAD_BYTES)
-            .serve_connection(TokioIo::new(stream), service);
+            .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let mut connection = std::pin::pin!(connection);
         tokio::select! {
             _ = connection.as_mut() => return,

@@ -48,7 +48,12 @@ async fn documents_have_a_tag_and_are_refused_whole() {
     let bad = "_format_version: \"3.0\"\nservices: [{name: b, routes: [{paths: [x]}]}]\n";
     let refused = api.raw("POST", "/config?flatten_errors=1", &yaml, bad).await;
     assert_eq!((refused.status, &refused.body["code"]), (400, &json!(14)));
-    assert_eq!(refused.body["fields"]["services[0].host"], "required field missing");
+    assert_eq!(refused.body["fields"], json!({}), "all of it concerns entities");
+    let plain = api.raw("POST", "/config", &yaml, bad).await;
+    assert_eq!(plain.body["fields"]["services[0].host"], "required field missing");
+    let root = api.raw("POST", "/config?flatten_errors=1", &yaml, "_format_version: \"9.9\"\n").await;
+    assert_eq!((root.status, &root.body["flattened_errors"]), (400, &json!([])), "{}", root.body);
+    assert_eq!(root.body["fields"].as_object().unwrap().len(), 1, "{}", root.body);
     let flat = refused.body["flattened_errors"].as_array().unwrap();
     let types: Vec<_> = flat.iter().map(|entity| entity["entity_type"].as_str().unwrap()).collect();
     assert_eq!(types, ["service", "route"], "{flat:?}");
