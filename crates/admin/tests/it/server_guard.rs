@@ -51,6 +51,30 @@ async fn nobody_listens_to_the_world_unasked() {
     }
 }
 
+/// Somebody who asks for much and reads nothing of it must not keep a task and its memory for ever.
+#[tokio::test]
+async fn who_does_not_read_is_let_go() {
+    const REQUESTS: usize = 200;
+    let api = Api::with(about(), options("127.0.0.1:0", &[]), None);
+    let listening = start(api.admin.clone()).await.unwrap();
+    let address = listening.addresses()[0];
+    let get = |close: &str| format!("GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n{close}\r\n");
+    let one = said(address, &get("Connection: close\r\n")).await.len();
+    assert!(one * REQUESTS > 16 << 20, "{one} bytes each do not fill what the kernel holds");
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(get("").repeat(REQUESTS - 1).as_bytes()).await.unwrap();
+    stream.write_all(get("Connection: close\r\n").as_bytes()).await.unwrap();
+    // Until the kernel holds all that it may; then a minute passes, and some seconds.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    tokio::time::pause();
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    tokio::time::resume();
+    let mut answers = Vec::new();
+    let _ = stream.read_to_end(&mut answers).await;
+    assert!(answers.len() < one * (REQUESTS - 1), "{} of {} bytes", answers.len(), one * REQUESTS);
+    listening.end(Duration::from_secs(5)).await;
+}
+
 #[tokio::test]
 async fn over_a_connection() {
     let api = Api::with(about(), options("127.0.0.1:0", &["right"]), None);
