@@ -4,6 +4,8 @@
 //! each other.
 
 pub(crate) mod basic_auth;
+pub(crate) mod hmac_auth;
+pub(crate) mod jwt;
 pub(crate) mod key_auth;
 pub(crate) mod rate_limiting;
 mod redis;

@@ -3,11 +3,13 @@
 //! Owns: finding a consumer by what a request shows. Must not know: where in a request that stands, where credentials
 //! were configured. It is made whole when a configuration takes effect or a credential rotates, or by a few changes from
 //! the one before, with which it shares the rest (`shards`); then it is swapped. Looking something up takes no lock and no
-//! memory. `keys` finds by key, `passwords` checks them.
+//! memory. `keys` finds by key, `passwords` checks them, `issuers` verifies tokens, `signers` signatures of requests.
 
+pub mod issuers;
 mod keys;
 mod passwords;
 mod shards;
+pub mod signers;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,10 +18,12 @@ use http::HeaderValue;
 use postern_model::entity;
 use uuid::Uuid;
 
+use issuers::Issuers;
 pub use keys::KeyCredential;
 use keys::Keys;
 pub use passwords::{Check, PasswordCredential, Passwords, Slow};
 use shards::Shards;
+use signers::Signers;
 
 /// All consumers, by identifier.
 type Consumers = Shards<Uuid, Arc<Consumer>>;
@@ -85,6 +89,10 @@ pub struct Source {
     pub keyauth_credentials: Vec<(Uuid, entity::KeyauthCredential)>,
     /// Names and passwords for `basic-auth`.
     pub basicauth_credentials: Vec<(Uuid, entity::BasicauthCredential)>,
+    /// Names and keys for `hmac-auth`.
+    pub hmacauth_credentials: Vec<(Uuid, entity::HmacauthCredential)>,
+    /// Names and keys for `jwt`.
+    pub jwt_secrets: Vec<(Uuid, entity::JwtSecret)>,
     /// Groups for `acl`.
     pub acls: Vec<(Uuid, entity::AclGroup)>,
     /// When the configuration was read, in seconds since 1970: a credential's `ttl` counts from here.
@@ -127,6 +135,8 @@ pub struct Directory {
     custom_ids: Shards<String, Uuid>,
     keys: Keys,
     passwords: Arc<Passwords>,
+    issuers: Arc<Issuers>,
+    signers: Arc<Signers>,
 }
 
 impl Directory {
@@ -139,11 +149,15 @@ impl Directory {
             custom_ids: Shards::sized(found.values().filter(|consumer| consumer.custom_id.is_some()).count()),
             keys: Keys::sized(source.keyauth_credentials.len()),
             passwords: Arc::default(),
+            issuers: Arc::default(),
+            signers: Arc::default(),
         };
         found.into_values().for_each(|consumer| directory.add(consumer));
         directory.keys.add(source.keyauth_credentials, &directory.consumers, source.loaded_at);
         let passwords = Passwords::new(source.basicauth_credentials, &directory.consumers, source.passwords);
         directory.passwords = Arc::new(passwords);
+        directory.issuers = Arc::new(Issuers::new(source.jwt_secrets, &directory.consumers));
+        directory.signers = Arc::new(Signers::new(source.hmacauth_credentials, &directory.consumers));
         directory
     }
 
@@ -156,6 +170,8 @@ impl Directory {
             custom_ids: self.custom_ids.clone(),
             keys: self.keys.clone(),
             passwords: Arc::clone(&self.passwords),
+            issuers: Arc::clone(&self.issuers),
+            signers: Arc::clone(&self.signers),
         };
         change.keys_gone.iter().for_each(|(id, credential)| changed.keys.remove(*id, &credential.key));
         change.consumers_gone.iter().for_each(|id| changed.remove(*id));
@@ -223,6 +239,16 @@ impl Directory {
     /// Names and passwords.
     pub fn passwords(&self) -> &Passwords {
         &self.passwords
+    }
+
+    /// Who signs tokens.
+    pub fn issuers(&self) -> &Issuers {
+        &self.issuers
+    }
+
+    /// Who signs requests.
+    pub fn signers(&self) -> &Signers {
+        &self.signers
     }
 }
 

@@ -53,6 +53,8 @@ pub struct Phases {
 /// Every plugin, sorted by name.
 pub const BUNDLED: &[Definition] = &[
     bundled::basic_auth::DEFINITION,
+    bundled::hmac_auth::DEFINITION,
+    bundled::jwt::DEFINITION,
     bundled::key_auth::DEFINITION,
     bundled::rate_limiting::DEFINITION,
     bundled::request_transformer::DEFINITION,

@@ -7,6 +7,8 @@ use super::*;
 
 const PUBLISHED: &[(&str, &str)] = &[
     ("basic-auth", include_str!("../../tests/data/BasicAuth.json")),
+    ("hmac-auth", include_str!("../../tests/data/HmacAuth.json")),
+    ("jwt", include_str!("../../tests/data/Jwt.json")),
     ("key-auth", include_str!("../../tests/data/KeyAuth.json")),
     ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
     ("request-transformer", include_str!("../../tests/data/RequestTransformer.json")),

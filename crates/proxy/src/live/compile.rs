@@ -204,6 +204,8 @@ macro_rules! each_list {
         $do!($snapshot.consumer_groups);
         $do!($snapshot.keyauth_credentials);
         $do!($snapshot.basicauth_credentials);
+        $do!($snapshot.hmacauth_credentials);
+        $do!($snapshot.jwt_secrets);
         $do!($snapshot.acls);
         $do!($snapshot.plugins);
         $do!($snapshot.upstreams);
@@ -524,6 +526,8 @@ impl<'a> Work<'a> {
             group_members: snapshot.group_members.clone(),
             keyauth_credentials: present!(snapshot.keyauth_credentials),
             basicauth_credentials: present!(snapshot.basicauth_credentials),
+            hmacauth_credentials: present!(snapshot.hmacauth_credentials),
+            jwt_secrets: present!(snapshot.jwt_secrets),
             acls: present!(snapshot.acls),
             loaded_at: self.compiler.clock.now(),
             passwords: PasswordForm::Plain,

@@ -5,7 +5,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use postern_model::entity::{AclGroup, BasicauthCredential, Consumer, ConsumerGroup, KeyauthCredential};
+use postern_model::entity::{
+    AclGroup, BasicauthCredential, Consumer, ConsumerGroup, HmacauthCredential, JwtSecret, KeyauthCredential,
+};
 use postern_model::{Entry, List, Snapshot};
 use postern_plugins::directory::{Change, Directory};
 use uuid::Uuid;
@@ -19,6 +21,8 @@ struct Before {
     consumers: List<Consumer>,
     keys: List<KeyauthCredential>,
     passwords: List<BasicauthCredential>,
+    signers: List<HmacauthCredential>,
+    issuers: List<JwtSecret>,
     acls: List<AclGroup>,
     groups: List<ConsumerGroup>,
     members: Vec<(Uuid, Uuid)>,
@@ -36,6 +40,8 @@ impl Known {
         let is_fixed = !snapshot.consumers.has_pending()
             && !snapshot.keyauth_credentials.has_pending()
             && !snapshot.basicauth_credentials.has_pending()
+            && !snapshot.hmacauth_credentials.has_pending()
+            && !snapshot.jwt_secrets.has_pending()
             && !snapshot.acls.has_pending()
             && !snapshot.consumer_groups.has_pending();
         let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| is_fixed);
@@ -47,6 +53,8 @@ impl Known {
                 consumers: snapshot.consumers.clone(),
                 keys: snapshot.keyauth_credentials.clone(),
                 passwords: snapshot.basicauth_credentials.clone(),
+                signers: snapshot.hmacauth_credentials.clone(),
+                issuers: snapshot.jwt_secrets.clone(),
                 acls: snapshot.acls.clone(),
                 groups: snapshot.consumer_groups.clone(),
                 members: snapshot.group_members.clone(),
@@ -60,6 +68,8 @@ impl Known {
 impl Before {
     fn changed(&self, snapshot: &Snapshot, loaded_at: u64) -> Option<Arc<Directory>> {
         let is_same = self.passwords.is(&snapshot.basicauth_credentials)
+            && self.signers.is(&snapshot.hmacauth_credentials)
+            && self.issuers.is(&snapshot.jwt_secrets)
             && self.acls.is(&snapshot.acls)
             && self.groups.is(&snapshot.consumer_groups)
             && self.members == snapshot.group_members;
