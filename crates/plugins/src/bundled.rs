@@ -3,11 +3,14 @@
 //! Owns: which there are; [`crate::registry`] lists them. `rules` has what their field lists share. Must not know:
 //! each other.
 
+pub(crate) mod acl;
 pub(crate) mod basic_auth;
 pub(crate) mod hmac_auth;
+pub(crate) mod ip_restriction;
 pub(crate) mod jwt;
 pub(crate) mod key_auth;
 pub(crate) mod rate_limiting;
 mod redis;
+pub(crate) mod request_termination;
 pub(crate) mod request_transformer;
 mod rules;

@@ -52,11 +52,14 @@ pub struct Phases {
 
 /// Every plugin, sorted by name.
 pub const BUNDLED: &[Definition] = &[
+    bundled::acl::DEFINITION,
     bundled::basic_auth::DEFINITION,
     bundled::hmac_auth::DEFINITION,
+    bundled::ip_restriction::DEFINITION,
     bundled::jwt::DEFINITION,
     bundled::key_auth::DEFINITION,
     bundled::rate_limiting::DEFINITION,
+    bundled::request_termination::DEFINITION,
     bundled::request_transformer::DEFINITION,
 ];
 

@@ -77,7 +77,7 @@ pub(crate) async fn serve(
         Ok(service) => service,
         Err(unavailable) => return early(exchange, &route.plan, *unavailable, Source::Gateway),
     };
-    let kept_host = head_for_upstream(&mut exchange, route, &service, found);
+    let kept_host = head_for_upstream(&mut exchange, route, service.as_deref(), found);
 
     // access
     let mut body = Some(body);
@@ -97,6 +97,10 @@ pub(crate) async fn serve(
     }
 
     // balancer, upstream
+    let Some(service) = service else {
+        let answer = Answer::message(StatusCode::SERVICE_UNAVAILABLE, "no Service found with those values");
+        return reply(exchange, answer, Source::Gateway);
+    };
     let body = match buffered(&mut exchange, body, route.request_buffering).await {
         Ok(body) => body,
         Err(status) => return reply(exchange, gateway(status), Source::Gateway),
@@ -231,17 +235,11 @@ fn refuse_protocol(exchange: &Exchange, route: &Route, found: &Match, speaks: Sp
 }
 
 /// The service of a route, or why it cannot be asked. What is said to the client names no secret; what was found when
-/// the configuration took effect is in the log.
-fn service(exchange: &Exchange, route: &Route) -> Result<Arc<Service>, Box<Answer>> {
-    let Some(service) = &route.service else {
-        // As Kong: nothing is behind a route without a service, unless a plugin answers.
-        return Err(Box::new(Answer::message(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no Service found with those values",
-        )));
-    };
+/// the configuration took effect is in the log. As in Kong, a route may have none: then a plugin has to answer.
+fn service(exchange: &Exchange, route: &Route) -> Result<Option<Arc<Service>>, Box<Answer>> {
+    let Some(service) = &route.service else { return Ok(None) };
     let loaded = service.cell.load().filter(|_| service.enabled && service.broken.is_none());
-    loaded.ok_or_else(|| {
+    loaded.map(Some).ok_or_else(|| {
         if exchange.worker.tells(service.info.id) {
             let unresolved = "a reference in it has no usable value";
             let reason = if service.enabled {
@@ -272,11 +270,11 @@ fn named(name: &Option<String>, id: Uuid) -> String {
 fn head_for_upstream(
     exchange: &mut Exchange,
     route: &Route,
-    service: &Service,
+    service: Option<&Service>,
     found: Match,
 ) -> Option<HeaderValue> {
     let view = &mut exchange.view;
-    let path = service.path.as_ref().map(|path| path.as_str());
+    let path = service.and_then(|service| service.path.as_ref()).map(|path| path.as_str());
     let new = upstream_path(path, &view.path, found.path, route.strip_path, route.path_handling);
     forwarded::add(view, &exchange.connection, exchange.trusted, &found, route.strip_path);
     if new != view.path {

@@ -6,11 +6,14 @@ use serde_json::Value as Json;
 use super::*;
 
 const PUBLISHED: &[(&str, &str)] = &[
+    ("acl", include_str!("../../tests/data/ACL.json")),
     ("basic-auth", include_str!("../../tests/data/BasicAuth.json")),
     ("hmac-auth", include_str!("../../tests/data/HmacAuth.json")),
+    ("ip-restriction", include_str!("../../tests/data/IpRestriction.json")),
     ("jwt", include_str!("../../tests/data/Jwt.json")),
     ("key-auth", include_str!("../../tests/data/KeyAuth.json")),
     ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
+    ("request-termination", include_str!("../../tests/data/RequestTermination.json")),
     ("request-transformer", include_str!("../../tests/data/RequestTransformer.json")),
 ];
 
