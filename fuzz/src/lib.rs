@@ -5,6 +5,7 @@
 //! added to `corpus/` stays fixed. A new target is a function here, a file in `targets/`, a `[[bin]]`, and a corpus.
 
 mod admin;
+mod auth;
 mod framing;
 mod pem;
 mod replies;
@@ -12,6 +13,7 @@ mod router;
 mod values;
 
 pub use admin::admin_body;
+pub use auth::{hmac, jwt};
 pub use framing::framing;
 pub use pem::pem;
 pub use replies::{idp_reply, jwt_claims, vault_reply};
@@ -137,6 +139,8 @@ mod tests {
         type Target = (&'static str, fn(&[u8]));
         let targets: [Target; 13] = [
             ("admin_body", super::admin_body),
+            ("jwt", super::jwt),
+            ("hmac", super::hmac),
             ("reference", super::reference),
             ("template", super::template),
             ("deck_env", super::deck_env),

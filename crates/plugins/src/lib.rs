@@ -15,6 +15,9 @@
 mod bundled;
 pub mod clock;
 pub mod directory;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
 mod keyed;
 pub mod plan;

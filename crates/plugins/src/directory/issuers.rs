@@ -109,8 +109,8 @@ pub struct Issuer {
 enum Key {
     /// The secret as it is, and what it is as base64, where it is: which of them counts is said by the plugin.
     Shared {
-        plain: hmac::Key,
-        decoded: Option<hmac::Key>,
+        plain: Box<hmac::Key>,
+        decoded: Option<Box<hmac::Key>>,
     },
     Public(Box<ParsedPublicKey>),
     /// None, or none that can be read; no signature fits.
@@ -185,8 +185,8 @@ fn key(algorithm: Algorithm, credential: &JwtSecret) -> Key {
             credential.secret.as_deref().filter(|secret| !secret.is_empty()).map(|secret| {
                 let decoded = decode(secret).filter(|decoded| !decoded.is_empty());
                 Key::Shared {
-                    plain: hmac::Key::new(algorithm, secret.as_bytes()),
-                    decoded: decoded.map(|decoded| hmac::Key::new(algorithm, &decoded)),
+                    plain: Box::new(hmac::Key::new(algorithm, secret.as_bytes())),
+                    decoded: decoded.map(|decoded| Box::new(hmac::Key::new(algorithm, &decoded))),
                 }
             })
         }
