@@ -10,9 +10,15 @@ use super::server_kinds::{certificate, example};
 
 /// Kong's lists, as `crates/plugins` keeps them.
 const PUBLISHED: &[(&str, &str)] = &[
+    ("acl", "ACL"),
     ("basic-auth", "BasicAuth"),
+    ("cors", "Cors"),
+    ("hmac-auth", "HmacAuth"),
+    ("ip-restriction", "IpRestriction"),
+    ("jwt", "Jwt"),
     ("key-auth", "KeyAuth"),
     ("rate-limiting", "RateLimiting"),
+    ("request-termination", "RequestTermination"),
     ("request-transformer", "RequestTransformer"),
 ];
 
