@@ -84,9 +84,11 @@ const PEERS_MAX: usize = 4096;
 
 pub(crate) struct Guard {
     pub(crate) options: AdminOptions,
-    /// Digests of wrong tokens, since when.
-    wrong: Mutex<HashMap<IpAddr, (Vec<[u8; 32]>, Instant)>>,
+    wrong: Mutex<HashMap<IpAddr, Wrong>>,
 }
+
+/// Digests of wrong tokens of a peer, and since when they are counted.
+type Wrong = (Vec<[u8; 32]>, Instant);
 
 impl Guard {
     pub(crate) fn new(options: AdminOptions) -> Self {

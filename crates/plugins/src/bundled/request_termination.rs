@@ -91,7 +91,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
     // hyper, as HTTP, takes a status below 200 for one that another follows.
     let status = StatusCode::from_u16(status_code).ok().filter(|status| !status.is_informational());
     let status = status.ok_or("status_code: expected a status from 200 to 599")?;
-    let content_type = content_type.map_or(Ok(JSON), |text| HeaderValue::try_from(text));
+    let content_type = content_type.map_or(Ok(JSON), HeaderValue::try_from);
     let header = |name: String| HeaderName::try_from(&name).map(|header| (name, header));
     let message = message.or_else(|| usual(status).map(str::to_owned));
     Ok(Box::new(RequestTermination {

@@ -115,7 +115,8 @@ async fn what_may_be_signed_and_what_was_changed_since() {
     let mut routed = signed();
     routed.set_path("/b".to_owned());
     assert_eq!(said(&*plugin, &mut routed).await, OK, "what the client asked for is signed");
-    let changes: [(&str, fn(&mut Request)); 8] = [
+    type Tamper = (&'static str, fn(&mut Request));
+    let changes: [Tamper; 8] = [
         ("method", |request| request.method = Method::PUT),
         ("path", |request| request.path = "/a/c".to_owned()),
         ("query", |request| request.query = Some("c=%20e".to_owned())),

@@ -255,7 +255,8 @@ async fn public_keys_of_each_kind_and_keys_in_the_wrong_place() {
     let ed = Ed25519KeyPair::generate().unwrap();
     let spki: PublicKeyX509Der<'_> = ed.public_key().as_der().unwrap();
     let ed_pem = pem("PUBLIC KEY", spki.as_ref());
-    let mut cases: Vec<(&str, String, Box<dyn Fn(&[u8]) -> Vec<u8> + '_>)> = Vec::new();
+    type Sign<'a> = Box<dyn Fn(&[u8]) -> Vec<u8> + 'a>;
+    let mut cases: Vec<(&str, String, Sign<'_>)> = Vec::new();
     let paddings: [(&str, &'static dyn signature::RsaEncoding); 6] = [
         ("RS256", &signature::RSA_PKCS1_SHA256),
         ("RS384", &signature::RSA_PKCS1_SHA384),
