@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use http::{HeaderMap, Method, StatusCode, Version};
+use http::{Extensions, HeaderMap, Method, StatusCode, Version};
 use postern_model::entity::Protocol;
 use uuid::Uuid;
 
@@ -52,6 +52,11 @@ pub struct Request {
     pub directory: Arc<Directory>,
     /// What plugins tell each other, and `$(shared.name)` in templates.
     pub shared: BTreeMap<String, String>,
+    /// What a plugin found out in one phase and needs in a later one, by its type.
+    pub notes: Extensions,
+    /// The longest body that a plugin lets through, in bytes. One that is longer is cut off while it streams, and answered
+    /// with 413.
+    pub body_limit: Option<u64>,
     /// Headers that the response gets, whoever makes it. [`crate::plan::Running::response`] sets them.
     pub response_headers: Vec<(HeaderName, HeaderValue)>,
     /// 32 hexadecimal digits; in `X-Kong-Request-Id` and the log.
@@ -91,6 +96,8 @@ impl Request {
             credential: None,
             directory,
             shared: BTreeMap::new(),
+            notes: Extensions::new(),
+            body_limit: None,
             response_headers: Vec::new(),
             id,
             client_path: None,

@@ -60,7 +60,6 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct FromClient {
     incoming: Incoming,
-    /// 0 is no limit.
     limit: u64,
     client: Arc<Timing>,
     received: Rc<Received>,
@@ -68,6 +67,7 @@ pub(crate) struct FromClient {
 }
 
 impl FromClient {
+    /// A `limit` of 0 is none.
     pub(crate) fn new(
         incoming: Incoming,
         limit: u64,
@@ -75,7 +75,13 @@ impl FromClient {
         received: Rc<Received>,
         version: Version,
     ) -> Self {
+        let limit = if limit == 0 { u64::MAX } else { limit };
         Self { incoming, limit, client, received, version }
+    }
+
+    /// No more than so many bytes, besides the limit that there is already.
+    pub(crate) fn limit_to(&mut self, bytes: u64) {
+        self.limit = self.limit.min(bytes);
     }
 
     /// All of it, if it is not longer than `most`; else what was read so far goes in front of the rest.
@@ -125,7 +131,7 @@ impl Body for FromClient {
         if let Some(data) = frame.data_ref() {
             let bytes = self.received.bytes.get() + data.len() as u64;
             self.received.bytes.set(bytes);
-            if self.limit > 0 && bytes > self.limit {
+            if bytes > self.limit {
                 self.received.too_large.set(true);
                 return Poll::Ready(Some(Err(BodyError::TooLarge)));
             }

@@ -299,7 +299,8 @@ async fn read_body(
     body: &mut Option<FromClient>,
     most: usize,
 ) -> Result<(), StatusCode> {
-    let Some(streaming) = body.take() else { return Ok(()) };
+    let Some(mut streaming) = body.take() else { return Ok(()) };
+    streaming.limit_to(request.body_limit.unwrap_or(u64::MAX));
     match streaming.collect(most).await {
         Ok(Collected::Whole(whole)) => {
             request.body = Some(whole);
@@ -320,9 +321,10 @@ async fn buffered(
     if let Some(whole) = exchange.view.body.clone() {
         return Ok(ToUpstream::new(Some(whole), None, false));
     }
-    let Some(body) = body.filter(|body| !body.is_end_stream()) else {
+    let Some(mut body) = body.filter(|body| !body.is_end_stream()) else {
         return Ok(ToUpstream::new(None, None, false));
     };
+    body.limit_to(exchange.view.body_limit.unwrap_or(u64::MAX));
     let is_http2 = exchange.view.client.version == Version::HTTP_2;
     if !buffering || is_http2 {
         return Ok(ToUpstream::new(None, Some(body), is_http2));
