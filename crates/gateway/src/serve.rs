@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use postern_config::apply::Effect;
 use postern_model::{Snapshot, Violation};
+use postern_plugins::logging::queue::Queues;
 use postern_proxy::live::Problem;
 use postern_proxy::{Compiler, Live, Proxy};
 use postern_secrets::client::Trust;
@@ -93,6 +94,11 @@ impl Serve {
     /// The secrets.
     pub(crate) fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// What logs wait in.
+    pub(crate) fn queues(&self) -> &Queues {
+        &self.compiler.node().queues
     }
 
     /// Waits until something changed that needs the configuration to be made again.

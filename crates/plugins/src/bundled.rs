@@ -6,7 +6,9 @@
 pub(crate) mod acl;
 pub(crate) mod basic_auth;
 pub(crate) mod cors;
+pub(crate) mod file_log;
 pub(crate) mod hmac_auth;
+pub(crate) mod http_log;
 pub(crate) mod ip_restriction;
 pub(crate) mod jwt;
 pub(crate) mod key_auth;
@@ -15,3 +17,6 @@ mod redis;
 pub(crate) mod request_termination;
 pub(crate) mod request_transformer;
 mod rules;
+pub(crate) mod syslog;
+pub(crate) mod tcp_log;
+pub(crate) mod udp_log;

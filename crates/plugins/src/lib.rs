@@ -11,6 +11,8 @@
 //! 6. [`directory`]: consumers and their credentials, indexed for those plugins that ask who somebody is; `identity`
 //!    tells the upstream.
 //! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches. [`clock`]: the time of day.
+//!    [`node`]: the settings of the node that concern plugins.
+//! 8. [`logging`]: the log object, and the queue in which logs wait to be delivered.
 
 mod bundled;
 pub mod clock;
@@ -20,6 +22,8 @@ pub mod directory;
 pub mod fuzzing;
 mod identity;
 mod keyed;
+pub mod logging;
+pub mod node;
 pub mod plan;
 pub mod plugin;
 pub mod registry;

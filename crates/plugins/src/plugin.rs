@@ -43,7 +43,7 @@ pub trait Plugin: Send + Sync + 'static {
     }
 
     /// After the last byte, whatever came of the request. Off the client's path: it must not wait.
-    fn log(&self, _request: &Request, _summary: &Summary) {}
+    fn log(&self, _request: &Request, _summary: &Summary<'_>) {}
 }
 
 /// What a phase comes to.

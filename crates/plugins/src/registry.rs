@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::bundled;
 use crate::clock::Clock;
+use crate::node::Node;
 use crate::plugin::Plugin;
 use crate::state::State;
 
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub state: &'a Arc<State>,
     /// What time it is.
     pub clock: &'a Clock,
+    /// Where it runs.
+    pub node: &'a Arc<Node>,
 }
 
 /// Some phases.
@@ -55,13 +58,18 @@ pub const BUNDLED: &[Definition] = &[
     bundled::acl::DEFINITION,
     bundled::basic_auth::DEFINITION,
     bundled::cors::DEFINITION,
+    bundled::file_log::DEFINITION,
     bundled::hmac_auth::DEFINITION,
+    bundled::http_log::DEFINITION,
     bundled::ip_restriction::DEFINITION,
     bundled::jwt::DEFINITION,
     bundled::key_auth::DEFINITION,
     bundled::rate_limiting::DEFINITION,
     bundled::request_termination::DEFINITION,
     bundled::request_transformer::DEFINITION,
+    bundled::syslog::DEFINITION,
+    bundled::tcp_log::DEFINITION,
+    bundled::udp_log::DEFINITION,
 ];
 
 /// The plugins of this build.

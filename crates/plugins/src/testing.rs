@@ -53,6 +53,9 @@ fn value(field: &Field, json: &Json) -> Value {
         (Type::Array(element) | Type::Set(element), Json::Array(items)) => {
             Value::List(items.iter().map(|item| value(element, item)).collect())
         }
+        (Type::Map(_, values), Json::Object(entries)) => Value::Map(
+            entries.iter().map(|(key, json)| (Box::from(key.as_str()), value(values, json))).collect(),
+        ),
         (ty, json) => panic!("{json} for {ty:?}"),
     }
 }
@@ -70,7 +73,11 @@ pub(crate) fn make_in(
     state: &Arc<State>,
     clock: &Clock,
 ) -> Box<dyn Plugin> {
-    make(&record(schema.fields, json), &Context { id: Uuid::from_u128(99), state, clock }).unwrap()
+    make(
+        &record(schema.fields, json),
+        &Context { id: Uuid::from_u128(99), state, clock, node: &Arc::default() },
+    )
+    .unwrap()
 }
 
 /// What the custom rules and checks of a schema say; the first complaint.
@@ -94,6 +101,12 @@ fn rules(fields: &'static [Field], record: &Record) -> Result<(), String> {
             (Type::Record(fields), Value::Record(record)) => rules(fields, record)?,
             (Type::Array(element) | Type::Set(element), Value::List(items)) => {
                 items.iter().try_for_each(|item| apply(element.rules, item))?;
+            }
+            (Type::Map(keys, values), Value::Map(entries)) => {
+                for (key, value) in entries {
+                    apply(keys.rules, &Value::Text(Text::from(&**key)))?;
+                    apply(values.rules, value)?;
+                }
             }
             _ => {}
         }

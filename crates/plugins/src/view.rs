@@ -6,21 +6,23 @@
 pub mod args;
 pub mod body;
 mod double;
+mod entity;
 pub mod json;
 pub mod multipart;
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, HeaderName, HeaderValue};
-use http::{Extensions, HeaderMap, Method, StatusCode, Version};
+use http::{Extensions, HeaderMap, Method, StatusCode, Uri, Version};
 use postern_model::entity::Protocol;
 use uuid::Uuid;
 
 use crate::directory::{Consumer, Directory};
+pub use entity::Entity;
 
 /// A request on its way to the upstream. What stands here when the last plugin has run is what is sent.
 #[derive(Debug)]
@@ -171,21 +173,25 @@ pub struct Client {
 }
 
 /// A route, as far as plugins and logs care.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub struct RouteInfo {
     /// Its identifier.
     pub id: Uuid,
     /// Its name.
     pub name: Option<String>,
+    /// All of it.
+    pub entity: Entity,
 }
 
 /// A service, as far as plugins and logs care.
-#[derive(Clone, Debug)]
+#[derive(Debug, Default)]
 pub struct ServiceInfo {
     /// Its identifier.
     pub id: Uuid,
     /// Its name.
     pub name: Option<String>,
+    /// All of it.
+    pub entity: Entity,
 }
 
 /// The head of a response on its way to the client.
@@ -212,7 +218,7 @@ pub enum Source {
 
 /// What came of a request, for logs.
 #[derive(Clone, Debug)]
-pub struct Summary {
+pub struct Summary<'a> {
     /// The status that the client got.
     pub status: StatusCode,
     /// Who made the response.
@@ -223,8 +229,40 @@ pub struct Summary {
     pub gateway: Duration,
     /// Of that, from there to the head of the response.
     pub upstream: Option<Duration>,
-    /// Bytes of the bodies.
+    /// Bytes of the request's body.
     pub received: u64,
-    /// Bytes of the bodies.
+    /// Bytes of the response's body.
     pub sent: u64,
+    /// The target as the client sent it.
+    pub target: &'a Uri,
+    /// The headers that the client got.
+    pub headers: &'a HeaderMap,
+    /// The peers of the upstream that were tried, in this order.
+    pub tries: &'a [Try],
+    /// What the upstream said, or the status that stands for its failure.
+    pub upstream_status: Option<StatusCode>,
+    /// The TLS that the client speaks.
+    pub tls: Option<TlsInfo>,
+}
+
+/// One attempt to reach a peer of the upstream.
+#[derive(Clone, Debug)]
+pub struct Try {
+    /// The peer.
+    pub address: SocketAddr,
+    /// From the first byte of the request until the peer was chosen.
+    pub started: Duration,
+    /// How long the choice took.
+    pub took: Duration,
+    /// What stands for its failure: 502, 504. `None` where it answered.
+    pub failure: Option<StatusCode>,
+}
+
+/// The TLS of a connection with a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TlsInfo {
+    /// As OpenSSL calls it: `TLSv1.3`.
+    pub version: &'static str,
+    /// As OpenSSL calls it: `TLS_AES_256_GCM_SHA384`.
+    pub cipher: &'static str,
 }

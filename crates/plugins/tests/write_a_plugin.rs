@@ -83,7 +83,8 @@ impl Plugin for Doorbell {
 fn plugin(greeting: Option<&str>) -> Box<dyn Plugin> {
     let greeting = greeting.map_or(Value::Null, |text| Value::Text(text.into()));
     let config = Record::new(vec![("bell", Value::Text("x-ring".into())), ("greeting", greeting)]);
-    let context = Context { id: Uuid::nil(), state: &Arc::default(), clock: &Clock::system() };
+    let context =
+        Context { id: Uuid::nil(), state: &Arc::default(), clock: &Clock::system(), node: &Arc::default() };
     (DEFINITION.make)(&config, &context).expect("a configuration that satisfies the field list")
 }
 
@@ -112,7 +113,8 @@ fn the_upstreams_response_greets() {
 fn a_greeting_that_cannot_be_sent_is_refused_without_being_shown() {
     let config =
         Record::new(vec![("bell", Value::Text("x".into())), ("greeting", Value::Text("a\nb".into()))]);
-    let context = Context { id: Uuid::nil(), state: &Arc::default(), clock: &Clock::system() };
+    let context =
+        Context { id: Uuid::nil(), state: &Arc::default(), clock: &Clock::system(), node: &Arc::default() };
     assert_eq!(
         (DEFINITION.make)(&config, &context).err().as_deref(),
         Some("greeting: cannot stand in a header")

@@ -7,9 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderValue, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use postern_plugins::plan::Running;
-use postern_plugins::view::{Request, Source, Summary};
+use postern_plugins::view::{Request, Source, Summary, Try};
+use smallvec::SmallVec;
 use tokio::time::Instant;
 
 use crate::balance::Picked;
@@ -33,6 +34,8 @@ pub(crate) struct Exchange {
     pub(crate) received: Rc<Received>,
     pub(crate) times: Times,
     pub(crate) upstream: Upstream,
+    /// The headers of the response, where somebody wants to know after it has gone.
+    pub(crate) answered_with: HeaderMap,
     /// Whether the word of the neighbour counts.
     pub(crate) trusted: bool,
     /// Whether it has come to its end and was told of.
@@ -57,6 +60,8 @@ pub(crate) struct Upstream {
     pub(crate) picked: Option<Picked>,
     /// How often was tried.
     pub(crate) tries: u32,
+    /// The same one by one, where somebody wants to know.
+    pub(crate) tried: SmallVec<[Try; 1]>,
     /// What it said, or would have said in nginx's words: 502, 504.
     pub(crate) status: Option<StatusCode>,
 }
@@ -129,6 +134,11 @@ impl Exchange {
             upstream: exchange.upstream_time(),
             received: exchange.received.bytes.get(),
             sent,
+            target: &exchange.target,
+            headers: &exchange.answered_with,
+            tries: &exchange.upstream.tried,
+            upstream_status: exchange.upstream.status,
+            tls: exchange.connection.tls,
         };
         exchange.worker.observe.request(exchange, &summary);
         exchange.running.log(&exchange.view, &summary);

@@ -24,6 +24,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use postern_plugins::view::TlsInfo;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -53,7 +54,7 @@ const RETIRED_LOOK: Duration = Duration::from_millis(100);
 pub(crate) struct Connected {
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
-    pub(crate) tls: bool,
+    pub(crate) tls: Option<TlsInfo>,
     pub(crate) sni: Option<Arc<str>>,
     pub(crate) timing: Arc<Timing>,
     pub(crate) texts: Texts,
@@ -423,7 +424,7 @@ async fn connection(
     if !listener.tls {
         let is_http2 =
             listener.http2 && timeout(speaker.handshake, begins_http2(&stream)).await.unwrap_or(false);
-        let connected = connected(false, None);
+        let connected = connected(None, None);
         return speak(worker, speaker, connected, stream, is_http2).await;
     }
     let acceptor = if listener.http2 { &speaker.both } else { &speaker.plain };
@@ -442,7 +443,8 @@ async fn connection(
     let (_, session) = stream.get_ref();
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let sni = session.server_name().map(|name| name.to_ascii_lowercase().into());
-    speak(worker, speaker, connected(true, sni), stream, is_http2).await;
+    let spoken = Some(tls::spoken(session));
+    speak(worker, speaker, connected(spoken, sni), stream, is_http2).await;
 }
 
 /// Whether the client begins with HTTP/2's preface. Nothing is taken from the connection.

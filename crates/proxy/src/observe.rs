@@ -116,7 +116,7 @@ impl Observe {
     }
 
     /// A request has ended.
-    pub(crate) fn request(&self, exchange: &Exchange, summary: &Summary) {
+    pub(crate) fn request(&self, exchange: &Exchange, summary: &Summary<'_>) {
         let line = Line {
             route: exchange.view.route.as_ref().map(|route| route.id),
             service: exchange.view.service.as_ref().map(|service| service.id),

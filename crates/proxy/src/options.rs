@@ -4,7 +4,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
+
+use postern_plugins::logging::redact::Redaction;
 
 use http::HeaderName;
 
@@ -25,6 +28,8 @@ pub struct Options {
     pub upstream: UpstreamOptions,
     /// Where the access log goes; `None`: nowhere.
     pub access_log: Option<AccessLog>,
+    /// What it does not show.
+    pub redaction: Arc<Redaction>,
     /// The type of an error's body for clients that accept anything.
     pub error_default_type: ErrorType,
     /// The certificate for names that no entity knows, as PEM files of chain and key; one is made where there is none.
@@ -221,6 +226,7 @@ impl Default for Options {
             limits: Limits::default(),
             upstream: UpstreamOptions::default(),
             access_log: None,
+            redaction: Arc::default(),
             error_default_type: ErrorType::Plain,
             default_certificate: None,
             drain: Duration::from_secs(10),

@@ -16,7 +16,7 @@ use hyper::upgrade::OnUpgrade;
 use postern_model::entity::Protocol;
 use postern_plugins::plan::{Plan, Running, Verdict, run_rewrite};
 use postern_plugins::plugin::Answer;
-use postern_plugins::view::{self, Client, RequestId, Source};
+use postern_plugins::view::{self, Client, RequestId, Source, Try};
 use postern_router::{Facts, Match, upstream_path};
 use rustls::pki_types::ServerName;
 use tokio::time::Instant;
@@ -156,7 +156,7 @@ fn begin(
         client: Client {
             ip: sender.ip,
             peer: connection.peer.ip(),
-            scheme: if connection.tls { Protocol::Https } else { Protocol::Http },
+            scheme: if connection.tls.is_some() { Protocol::Https } else { Protocol::Http },
             version: parts.version,
             host,
             port: port.unwrap_or(connection.local.port()),
@@ -172,6 +172,7 @@ fn begin(
         received: Rc::default(),
         running: Running::default(),
         upstream: Upstream::default(),
+        answered_with: HeaderMap::new(),
         trusted: sender.trusted,
         told: false,
         worker,
@@ -363,7 +364,9 @@ async fn ask(
     let mut tried = Tried::default();
     let mut body = body;
     let most = service.retries.saturating_add(1);
+    let logs = exchange.running.logs();
     loop {
+        let began = logs.then(Instant::now);
         let Some(picked) = service.balancer.pick(&key, &tried) else {
             let text = if service.balancer.is_upstream() { balance::NO_PEER } else { balance::NO_NAME };
             return Err(Answer::message(StatusCode::SERVICE_UNAVAILABLE, text));
@@ -380,6 +383,14 @@ async fn ask(
             Err(status) => return Err(gateway(status)),
         };
         let asked = Instant::now();
+        if let Some(began) = began {
+            exchange.upstream.tried.push(Try {
+                address: picked.address,
+                started: began - exchange.times.started,
+                took: asked - began,
+                failure: None,
+            });
+        }
         exchange.times.left.get_or_insert(asked);
         let outcome = upstream::send(&exchange.worker, &reach, request).await;
         let thought = asked.elapsed();
@@ -401,6 +412,9 @@ async fn ask(
             return Err(gateway(StatusCode::BAD_REQUEST));
         }
         let status = failure.status();
+        if let Some(last) = exchange.upstream.tried.last_mut() {
+            last.failure = Some(status);
+        }
         let (reported, reason) = match &failure {
             Failure::Timeout(_) => (Outcome::Timeout, "it took too long"),
             Failure::Connect(_, reason) => (Outcome::TcpFailure, reason.as_str()),
@@ -549,6 +563,7 @@ fn deliver(
     if !filters.is_empty() {
         response.headers.remove(header::CONTENT_LENGTH);
     }
+    remember(&mut exchange, &response);
     let status = response.status;
     let client = trailers.then(|| Arc::clone(&exchange.connection.timing));
     let finish = exchange.finish(status, Source::Upstream);
@@ -584,10 +599,18 @@ fn reply(mut exchange: Box<Exchange>, answer: Answer, source: Source) -> Reply {
         body = filtered(body, &mut filters);
         response.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
+    remember(&mut exchange, &response);
     let status = response.status;
     // A body that nobody has read must not be taken for the next request; hyper ends such a connection.
     let finish = exchange.finish(status, source);
     assemble(status, response.headers, ToClient::whole(body, Some(finish)))
+}
+
+/// Keeps of the response what logs tell of it.
+fn remember(exchange: &mut Exchange, response: &view::Response) {
+    if exchange.running.logs() {
+        exchange.answered_with.clone_from(&response.headers);
+    }
 }
 
 fn assemble(status: StatusCode, headers: HeaderMap, body: ToClient) -> Reply {

@@ -34,6 +34,8 @@ pub use verify::Untrusted;
 
 /// Time to reach the other side, name lookup and TLS apart.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long a connection is kept that nobody uses, unless told otherwise.
+const IDLE: Duration = Duration::from_secs(60);
 /// How much of an error's text is worth showing.
 const MAX_SHOWN: usize = 512;
 /// In seconds: whoever asks for a longer pause is asked again after this one.
@@ -76,11 +78,13 @@ pub struct Terms<'a> {
     pub server_name: Option<String>,
     /// What is waited for.
     pub limits: Limits,
+    /// For how long a connection is kept that nobody uses.
+    pub idle: Duration,
 }
 
 impl Default for Terms<'_> {
     fn default() -> Self {
-        Self { verify: true, identity: None, server_name: None, limits: Limits::default() }
+        Self { verify: true, identity: None, server_name: None, limits: Limits::default(), idle: IDLE }
     }
 }
 
@@ -178,6 +182,11 @@ impl TransportError {
     }
 }
 
+/// TLS for connections that are no HTTP: the same trust, and errors that tell as much.
+pub fn tls_config(trust: &Trust, verify: bool) -> rustls::ClientConfig {
+    verify::client_config(trust, verify, None)
+}
+
 impl Client {
     /// A client that trusts what it is told to. With `verify` off, anyone may pose as the other side.
     pub fn new(trust: &Trust, verify: bool) -> Self {
@@ -191,7 +200,7 @@ impl Client {
 
     /// The same on other terms.
     pub fn on_terms(trust: &Trust, terms: Terms<'_>) -> Self {
-        let Terms { verify, identity, server_name, limits } = terms;
+        let Terms { verify, identity, server_name, limits, idle } = terms;
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_connect_timeout(Some(CONNECT));
@@ -206,7 +215,7 @@ impl Client {
         let https = https.enable_http1().wrap_connector(tcp);
         let pool = Pool::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_idle_timeout(idle)
             .http1_max_buf_size(256 * 1024)
             .build(https);
         Self { pool, limits }

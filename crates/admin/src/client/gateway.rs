@@ -132,7 +132,7 @@ impl Gateway {
             return Err(GatewayError::Connection("a header's value cannot stand in a header".to_owned()));
         }
         let limits = Limits { exchange: timeout, reply: MAX_REPLY };
-        let terms = Terms { verify, identity: identity.as_ref(), server_name, limits };
+        let terms = Terms { verify, identity: identity.as_ref(), server_name, limits, ..Terms::default() };
         Ok(Self { client: Client::on_terms(&trust, terms), base, workspace, headers })
     }
 

@@ -13,13 +13,18 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("acl", "ACL"),
     ("basic-auth", "BasicAuth"),
     ("cors", "Cors"),
+    ("file-log", "FileLog"),
     ("hmac-auth", "HmacAuth"),
+    ("http-log", "HttpLog"),
     ("ip-restriction", "IpRestriction"),
     ("jwt", "Jwt"),
     ("key-auth", "KeyAuth"),
     ("rate-limiting", "RateLimiting"),
     ("request-termination", "RequestTermination"),
     ("request-transformer", "RequestTransformer"),
+    ("syslog", "Syslog"),
+    ("tcp-log", "TcpLog"),
+    ("udp-log", "UdpLog"),
 ];
 
 /// One line each: what differs, and behind ` # ` why.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use postern_config::apply::Apply;
+use postern_plugins as plugins;
 use postern_plugins::registry::Registry;
 use postern_proxy::balance::Control;
 use postern_proxy::dns::Dns;
@@ -30,6 +31,9 @@ use crate::settings::Settings;
 use crate::settings::node::Node;
 use crate::source::Source;
 use crate::status;
+
+/// For how long a node that ends waits for those who take its logs.
+const LOGS: Duration = Duration::from_secs(5);
 
 /// Runs the gateway until it is told to end; `with_parent`, also when its parent process is gone.
 pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCode> {
@@ -100,6 +104,10 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     if let Some(proxy) = apply.effect().stop() {
         proxy.drain(drain).await;
     }
+    let left = apply.effect().queues().flush(LOGS).await;
+    if left > 0 {
+        tracing::warn!(entries = left, "logs could not be delivered in time");
+    }
     apply.effect().engine().flush().await;
     tracing::info!("ended");
     Ok(ExitCode::SUCCESS)
@@ -135,6 +143,13 @@ fn serve(settings: Settings, node: &Node, trust: Trust, name: &str) -> Result<Se
         flavour: node.flavour,
         system,
         verify: node.verify_upstreams,
+        node: Arc::new(plugins::node::Node {
+            trust: trust.clone(),
+            redaction: Arc::clone(&node.proxy.redaction),
+            queues: plugins::logging::queue::Queues::default(),
+            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            syslog: node.syslog.clone(),
+        }),
     });
     Ok(Serve::new(settings, trust, name.to_owned(), engine, compiler))
 }

@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use postern_plugins::logging::redact::Redaction;
 use postern_proxy::dns;
 use postern_proxy::options::{
     AccessLog, ErrorType, Headers, Limits, Listener, Network, Options, RealIp, UpstreamOptions,
@@ -84,6 +86,8 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("secrets_last_known_good", "", "The encrypted file of last known good values; none by default. Ours."),
     spec("secrets_last_known_good_key", "", "Its key: a file, or credential:NAME for one of the service manager's. Ours."),
     spec("secrets_at_once", "8", "Requests to one vault at a time. Ours."),
+    spec("log_credentials", "", "Headers and parameters that logs show although their names are those of credentials. Ours."),
+    spec("syslog_socket", "/dev/log", "The socket of the system's log, for the plugin syslog. Ours."),
     spec("shutdown_timeout", "30", "Seconds that requests under way have when the node ends. Ours."),
     spec("nginx_proxy_client_header_timeout", "60s", "For a whole head, and for a TLS handshake."),
     spec("nginx_proxy_client_body_timeout", "60s", "Between two reads of a body."),
@@ -124,6 +128,7 @@ pub(crate) struct Node {
     pub(crate) at_once: usize,
     pub(crate) database: Database,
     pub(crate) admin: Admin,
+    pub(crate) syslog: PathBuf,
 }
 
 /// The Admin API, but for the token.
@@ -192,6 +197,7 @@ pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
                 idle_timeout: if idle == 0 { Duration::MAX } else { Duration::from_secs(idle) },
             },
             access_log: settings.access_log(&prefix)?,
+            redaction: Arc::new(Redaction::showing(settings.items("log_credentials"))),
             error_default_type: match settings.text("error_default_type") {
                 "text/plain" => ErrorType::Plain,
                 "text/html" => ErrorType::Html,
@@ -213,6 +219,7 @@ pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
         last_known_good: settings.last_known_good()?,
         at_once: settings.number("secrets_at_once")?.max(1) as usize,
         database: settings.database()?,
+        syslog: PathBuf::from(settings.text("syslog_socket")),
         admin: settings.admin()?,
     })
 }

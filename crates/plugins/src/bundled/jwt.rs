@@ -21,6 +21,7 @@ use super::rules::HEADER_NAME;
 use crate::clock::Clock;
 use crate::directory::issuers::Unverified;
 use crate::identity;
+use crate::logging::redact::Unusual;
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
@@ -107,6 +108,7 @@ struct Jwt {
     parameters: Vec<String>,
     cookies: Vec<String>,
     headers: Vec<HeaderName>,
+    unusual: Unusual,
     key_claim: String,
     secret_is_base64: bool,
     verifies_exp: bool,
@@ -125,7 +127,10 @@ struct Jwt {
 fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
     let config: Config = config.read()?;
     let headers = config.header_names.unwrap_or_default();
-    let headers = headers.iter().map(|name| HeaderName::try_from(name.as_str())).collect::<Result<_, _>>();
+    let headers =
+        headers.iter().map(|name| HeaderName::try_from(name.as_str())).collect::<Result<Vec<_>, _>>();
+    let headers = headers.map_err(|_| "header_names: not the name of a header")?;
+    let parameters = config.uri_param_names.unwrap_or_default();
     let verifies = |name: &str| config.claims_to_verify.iter().flatten().any(|claim| claim == name);
     let (challenge, with_error) = match &config.realm {
         Some(realm) => (format!("Bearer realm=\"{realm}\""), ", error=\"invalid_token\""),
@@ -133,9 +138,10 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     };
     let value = |text: String| HeaderValue::try_from(text).map_err(|_| "realm: cannot stand in a header");
     Ok(Box::new(Jwt {
-        parameters: config.uri_param_names.unwrap_or_default(),
+        unusual: Unusual::of(&headers, &parameters),
+        parameters,
         cookies: config.cookie_names.unwrap_or_default(),
-        headers: headers.map_err(|_| "header_names: not the name of a header")?,
+        headers,
         key_claim: config.key_claim_name.unwrap_or_else(|| "iss".to_owned()),
         secret_is_base64: config.secret_is_base64,
         verifies_exp: verifies("exp"),
@@ -165,6 +171,7 @@ fn wrong(message: impl Into<Cow<'static, str>>) -> Refusal {
 
 impl Plugin for Jwt {
     fn access<'a>(&'a self, request: &'a mut Request) -> Step<'a> {
+        self.unusual.mark(request);
         let is_preflight = !self.run_on_preflight && request.method == Method::OPTIONS;
         // With `anonymous`, one of several authentication plugins is enough.
         let is_done = self.anonymous.is_some() && request.credential.is_some();

@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::rules::HEADER_NAME;
 use crate::clock::Clock;
 use crate::identity;
+use crate::logging::redact::Unusual;
 use crate::plugin::{Answer, Plugin, Step};
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
@@ -92,6 +93,7 @@ struct KeyAuth {
     config: Config,
     /// The names of `config.key_names`, as headers have them.
     headers: Vec<HeaderName>,
+    unusual: Unusual,
     challenge: HeaderValue,
     clock: Clock,
 }
@@ -99,13 +101,15 @@ struct KeyAuth {
 fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
     let config: Config = config.read()?;
     let headers = config.key_names.iter().map(|name| HeaderName::try_from(name.as_str()));
-    let headers = headers.collect::<Result<_, _>>().map_err(|_| "key_names: not the name of a header")?;
+    let headers: Vec<_> =
+        headers.collect::<Result<_, _>>().map_err(|_| "key_names: not the name of a header")?;
     let challenge = match &config.realm {
         Some(realm) => HeaderValue::try_from(format!("Key realm=\"{realm}\"")),
         None => Ok(HeaderValue::from_static("Key")),
     };
     let challenge = challenge.map_err(|_| "realm: cannot stand in a header")?;
-    Ok(Box::new(KeyAuth { config, headers, challenge, clock: context.clock.clone() }))
+    let unusual = Unusual::of(&headers, &config.key_names);
+    Ok(Box::new(KeyAuth { config, headers, unusual, challenge, clock: context.clock.clone() }))
 }
 
 /// Why a request is refused.
@@ -125,6 +129,7 @@ impl Plugin for KeyAuth {
     }
 
     fn access<'a>(&'a self, request: &'a mut Request) -> Step<'a> {
+        self.unusual.mark(request);
         if !self.runs(request) {
             return Step::Continue;
         }

@@ -4,6 +4,7 @@
 
 use postern_model::Value;
 use postern_model::field::{Field, Rule};
+use url::Url;
 
 /// The name of a header, as an element of lists.
 pub(super) const HEADER_NAME: Field = Field::string("").rules(&[Rule::Custom(header_name)]);
@@ -43,5 +44,15 @@ pub(super) fn status(value: &Value) -> Result<(), String> {
             Err("expected a status from 200 to 599".to_owned())
         }
         _ => Ok(()),
+    }
+}
+
+/// A URL of an HTTP server.
+pub(super) fn http_url(value: &Value) -> Result<(), String> {
+    let Value::Text(text) = value else { return Ok(()) };
+    let url = Url::parse(text).map_err(|_| "missing host in url".to_owned())?;
+    match (url.scheme(), url.host_str()) {
+        ("http" | "https", Some(_)) => Ok(()),
+        _ => Err("missing host in url".to_owned()),
     }
 }

@@ -146,8 +146,13 @@ impl Running {
         filters.filter_map(|chosen| chosen.plugin.0.body_filter(request, response)).collect()
     }
 
+    /// Whether somebody wants to know what came of it.
+    pub fn logs(&self) -> bool {
+        self.chosen.iter().any(|chosen| chosen.instance.phases.log)
+    }
+
     /// After the last byte.
-    pub fn log(&self, request: &Request, summary: &Summary) {
+    pub fn log(&self, request: &Request, summary: &Summary<'_>) {
         for Chosen { instance, plugin } in &self.chosen {
             if instance.phases.log {
                 plugin.0.log(request, summary);

@@ -226,7 +226,7 @@ impl Plugin for Noting {
         self.note("response");
     }
 
-    fn log(&self, _: &Request, _: &crate::view::Summary) {
+    fn log(&self, _: &Request, _: &crate::view::Summary<'_>) {
         self.note("log");
     }
 }
@@ -257,15 +257,7 @@ async fn run(
     let mut response =
         Response { status: StatusCode::OK, headers: HeaderMap::new(), source: Source::Upstream };
     running.response(&mut request, &mut response);
-    let summary = crate::view::Summary {
-        status: StatusCode::OK,
-        source: Source::Upstream,
-        total: std::time::Duration::ZERO,
-        gateway: std::time::Duration::ZERO,
-        upstream: None,
-        received: 0,
-        sent: 0,
-    };
+    let summary = crate::view::Summary::for_test();
     running.log(&request, &summary);
     assert!(!running.chosen.spilled());
     let notes = notes.lock().unwrap().clone();

@@ -69,7 +69,7 @@ fn raw_pairs(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
 }
 
 /// `+` and percent escapes; what is not UTF-8 then is replaced.
-fn decode(text: &str) -> Cow<'_, str> {
+pub(crate) fn decode(text: &str) -> Cow<'_, str> {
     if !text.contains(['%', '+']) {
         return Cow::Borrowed(text);
     }

@@ -1,15 +1,16 @@
-//! A request in memory, for tests of plugins.
+//! A request in memory and what came of it, for tests of plugins.
 //!
 //! Owns: what it looks like when a test says nothing else. Must not know: any test.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use http::header::HeaderName;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use postern_model::entity::Protocol;
 
-use super::{Client, Head, Request, RequestId};
+use super::{Client, Head, Request, RequestId, Source, Summary};
 
 impl Request {
     /// `GET / HTTP/1.1` for `example.com` from 192.0.2.1, without consumers. Every field is open to change.
@@ -53,5 +54,27 @@ impl Request {
         let name = HeaderName::try_from(name).expect("a header's name");
         self.headers.append(name, HeaderValue::from_str(value).expect("a header's value"));
         self
+    }
+}
+
+impl Summary<'static> {
+    /// 200 from the upstream within 3 ms, without bodies.
+    pub fn for_test() -> Self {
+        static TARGET: LazyLock<Uri> = LazyLock::new(|| Uri::from_static("/"));
+        static HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
+        Self {
+            status: StatusCode::OK,
+            source: Source::Upstream,
+            total: Duration::from_millis(3),
+            gateway: Duration::from_millis(1),
+            upstream: Some(Duration::from_millis(1)),
+            received: 0,
+            sent: 0,
+            target: &TARGET,
+            headers: &HEADERS,
+            tries: &[],
+            upstream_status: Some(StatusCode::OK),
+            tls: None,
+        }
     }
 }

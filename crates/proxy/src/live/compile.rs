@@ -19,10 +19,11 @@ use postern_model::entity::{self, Protocol};
 use postern_model::{Entry, Position, Record, Snapshot, Text, Value};
 use postern_plugins::clock::Clock;
 use postern_plugins::directory::{Directory, PasswordForm, Source};
+use postern_plugins::node::Node;
 use postern_plugins::plan::{self, Instance, Plans};
 use postern_plugins::registry::{Context, Definition, Registry};
 use postern_plugins::state::State;
-use postern_plugins::view::{RouteInfo, ServiceInfo};
+use postern_plugins::view::{Entity, RouteInfo, ServiceInfo};
 use postern_router::{Flavour, Router};
 use postern_secrets::bundle::Bundle;
 use postern_secrets::rotate::Engine;
@@ -48,6 +49,7 @@ pub struct Compiler {
     flavour: Flavour,
     state: Arc<State>,
     clock: Clock,
+    node: Arc<Node>,
     system: Arc<RootCertStore>,
     /// Whether upstreams are checked where a service does not say; Kong's setting `tls_certificate_verify`.
     verify: bool,
@@ -84,12 +86,14 @@ pub struct Parts {
     pub system: Arc<RootCertStore>,
     /// Whether they are checked where a service does not say.
     pub verify: bool,
+    /// What plugins know of the node.
+    pub node: Arc<Node>,
 }
 
 impl Compiler {
     /// With everything that stays the same.
     pub fn new(parts: Parts) -> Self {
-        let Parts { engine, registry, control, flavour, system, verify } = parts;
+        let Parts { engine, registry, control, flavour, system, verify, node } = parts;
         Self {
             engine,
             registry,
@@ -97,6 +101,7 @@ impl Compiler {
             flavour,
             state: Arc::default(),
             clock: Clock::system(),
+            node,
             system,
             verify,
             changed: Arc::default(),
@@ -106,6 +111,11 @@ impl Compiler {
             hashes: RandomState::new(),
             known: Known::default(),
         }
+    }
+
+    /// What plugins know of the node.
+    pub fn node(&self) -> &Node {
+        &self.node
     }
 
     /// Waits until a secret changed on which an index hangs, so that the configuration is to be compiled again.
@@ -193,6 +203,8 @@ struct Index {
     upstreams: HashMap<String, (Uuid, entity::Upstream)>,
 }
 
+type RouteEntry = Arc<Entry<entity::Route>>;
+
 /// The balancers of upstreams, by name.
 type Balancers<'a> = HashMap<&'a str, (Arc<Balancer>, &'a entity::Upstream)>;
 
@@ -262,14 +274,14 @@ impl<'a> Work<'a> {
         let (router, typed) = self.router(snapshot);
         let instances = snapshot.plugins.iter().filter_map(|entry| self.instance(entry)).collect();
         let plans = Plans::new(
-            typed.iter().map(|(id, route)| (*id, route.service.map(|service| service.id))),
+            typed.iter().map(|(entry, route)| (entry.id, route.service.map(|service| service.id))),
             instances,
         );
-        let routes = typed.into_iter().map(|(id, route)| {
+        let routes = typed.into_iter().map(|(entry, route)| {
             let name = route.name.as_ref().map(|name| name.as_str().to_owned());
             Route {
-                info: Arc::new(RouteInfo { id, name }),
-                plan: Arc::clone(plans.of(id)),
+                info: Arc::new(RouteInfo { id: entry.id, name, entity: Entity::of(entry) }),
+                plan: Arc::clone(plans.of(entry.id)),
                 service: route.service.and_then(|service| services.get(&service.id).cloned()),
                 strip_path: route.strip_path,
                 path_handling: route.path_handling,
@@ -396,7 +408,7 @@ impl<'a> Work<'a> {
 
     fn service(
         &mut self,
-        entry: &Entry<entity::Service>,
+        entry: &Arc<Entry<entity::Service>>,
         index: &Index,
         balancers: &Balancers<'_>,
     ) -> Option<ServiceRef> {
@@ -440,7 +452,7 @@ impl<'a> Work<'a> {
             },
         };
         let name = entry.record.text("name").map(str::to_owned);
-        let info = Arc::new(ServiceInfo { id: entry.id, name });
+        let info = Arc::new(ServiceInfo { id: entry.id, name, entity: Entity::of(entry) });
         let enabled = !matches!(entry.record.get("enabled"), Some(Value::Boolean(false)));
         Some(ServiceRef { info, cell, broken, enabled })
     }
@@ -534,20 +546,14 @@ impl<'a> Work<'a> {
         })
     }
 
-    fn router(&mut self, snapshot: &Snapshot) -> (Router, Vec<(Uuid, entity::Route)>) {
-        let mut typed = Vec::with_capacity(snapshot.routes.len());
-        let mut entries = Vec::with_capacity(snapshot.routes.len());
-        for entry in &snapshot.routes {
-            if let Some(route) = self.now(entry) {
-                typed.push((entry.id, route));
-                entries.push(entry);
-            }
-        }
+    fn router<'s>(&mut self, snapshot: &'s Snapshot) -> (Router, Vec<(&'s RouteEntry, entity::Route)>) {
+        let typed: Vec<_> =
+            snapshot.routes.iter().filter_map(|entry| Some((entry, self.now(entry)?))).collect();
         let routes = || typed.iter().enumerate().map(|(number, (_, route))| (number, route));
         match Router::new(routes(), self.compiler.flavour) {
             Ok(router) => (router, typed),
             Err(wrong) => {
-                wrong.iter().for_each(|(number, reason)| self.problem(entries[*number], reason.as_str()));
+                wrong.iter().for_each(|(number, reason)| self.problem(typed[*number].0, reason.as_str()));
                 let empty = Router::new(std::iter::empty(), self.compiler.flavour);
                 (empty.unwrap_or_else(|_| unreachable!("a router without routes compiles")), typed)
             }
@@ -560,9 +566,10 @@ impl<'a> Work<'a> {
             self.problem(entry, format!("plugin '{name}' not enabled"));
             return None;
         };
-        let (state, clock, id) = (Arc::clone(&self.compiler.state), self.compiler.clock.clone(), entry.id);
+        let (state, node) = (Arc::clone(&self.compiler.state), Arc::clone(&self.compiler.node));
+        let (clock, id) = (self.compiler.clock.clone(), entry.id);
         let make = move |plugin: &entity::Plugin| {
-            let context = Context { id, state: &state, clock: &clock };
+            let context = Context { id, state: &state, clock: &clock, node: &node };
             (definition.make)(&plugin.config, &context)
         };
         let cell = match self.cell(entry, definition.schema.name, make)? {

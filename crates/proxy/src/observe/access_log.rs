@@ -83,7 +83,7 @@ fn write(mut file: std::fs::File, batches: Receiver<Vec<u8>>) {
 }
 
 impl Log {
-    pub(super) fn line(&self, exchange: &Exchange, summary: &Summary) {
+    pub(super) fn line(&self, exchange: &Exchange, summary: &Summary<'_>) {
         let mut lines = self.lines.borrow_mut();
         match self.json {
             true => as_json(&mut lines, exchange, summary),
@@ -117,7 +117,7 @@ impl Drop for Log {
 }
 
 /// nginx's combined form, and Kong's request id.
-fn as_nginx(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary) {
+fn as_nginx(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
     let view = &exchange.view;
     let _ = write!(lines, "{} - - [", view.client.ip);
     let _ = now().format_into(lines, TIME);
@@ -125,7 +125,7 @@ fn as_nginx(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary) {
     escape(lines, exchange.target.path().as_bytes());
     if let Some(query) = exchange.target.query() {
         lines.push(b'?');
-        escape(lines, query.as_bytes());
+        escape(lines, exchange.worker.options.redaction.query(view, query).as_bytes());
     }
     let _ = write!(lines, " {:?}\" {} {} \"", view.client.version, summary.status.as_u16(), summary.sent);
     header(lines, exchange, REFERER);
@@ -152,7 +152,7 @@ fn escape(lines: &mut Vec<u8>, text: &[u8]) {
 }
 
 /// One JSON object a line.
-fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary) {
+fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
     let view = &exchange.view;
     let text = |name: HeaderName| {
         view.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
@@ -165,7 +165,7 @@ fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary) {
         "method": view.method.as_str(),
         "host": view.client.host,
         "path": exchange.target.path(),
-        "query": exchange.target.query(),
+        "query": exchange.target.query().map(|query| exchange.worker.options.redaction.query(view, query)),
         "protocol": format!("{:?}", view.client.version),
         "status": summary.status.as_u16(),
         "source": match summary.source {

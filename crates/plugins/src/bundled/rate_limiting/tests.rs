@@ -130,7 +130,7 @@ async fn requests_count_for_those_whom_the_configuration_says() {
     };
     let service = |id: u128| {
         let mut request = ip(id as u8);
-        request.service = Some(Arc::new(ServiceInfo { id: Uuid::from_u128(id), name: None }));
+        request.service = Some(Arc::new(ServiceInfo { id: Uuid::from_u128(id), ..ServiceInfo::default() }));
         request
     };
     let routed = |last: u8| {

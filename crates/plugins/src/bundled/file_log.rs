@@ -1,0 +1,209 @@
+//! `file-log`: the log object of each request as a line of a file.
+//!
+//! Owns: which file, and when it is opened. Must not know: what a line says.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::future::Future;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
+use postern_model::{Record, Value};
+use postern_secrets::io_reason;
+use serde::Deserialize;
+
+use crate::logging::queue::{self, Deliver, Sender};
+use crate::logging::{Lines, PHASES, fields};
+use crate::plugin::Plugin;
+use crate::registry::{Context, Definition};
+use crate::view::{Request, Summary};
+
+pub(crate) static SCHEMA: PluginSchema = PluginSchema {
+    name: "file-log",
+    priority: 9,
+    version: "3.9.1",
+    protocols: HTTP_PROTOCOLS,
+    not_bound_to: &["consumer_group"],
+    config: Schema { fields: FIELDS, checks: &[] },
+    doc: "Appends a log object of each request to a file.",
+};
+
+const FIELDS: &[Field] = &[
+    Field::string("path")
+        .required()
+        .rules(&[Rule::Custom(is_path)])
+        .doc("The file, or `/dev/stdout` and `/dev/stderr`. It is created where it is not there."),
+    Field::boolean("reopen")
+        .required()
+        .default_bool(false)
+        .doc("Whether the file is opened for each delivery, for those who move it away while it is written."),
+    fields::FIELD,
+];
+
+fn is_path(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Text(path) if path.trim() != &**path || path.is_empty() || path.ends_with('/') => {
+            Err("not a valid filename".to_owned())
+        }
+        Value::Text(path) if path.contains(['\0', '*', '?', '"', '<', '>', '|']) => {
+            Err("not a valid filename".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(crate) const DEFINITION: Definition = Definition { schema: &SCHEMA, phases: PHASES, make };
+
+/// Lines that are written at once.
+const TOGETHER: usize = 1024;
+
+#[derive(Deserialize)]
+struct Config {
+    path: PathBuf,
+    reopen: bool,
+    custom_fields_by_lua: Option<BTreeMap<String, String>>,
+}
+
+struct FileLog {
+    lines: Lines,
+    sender: Sender<String>,
+}
+
+fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+    let Config { path, reopen, custom_fields_by_lua } = config.read()?;
+    let lines = Lines::new(custom_fields_by_lua.as_ref(), context)?;
+    let to = Appended(Arc::new(Appending { path, reopen, file: Mutex::default() }));
+    let queue = queue::Config { max_retry_time: 0.0, ..queue::Config::plain(TOGETHER) };
+    Ok(Box::new(FileLog { lines, sender: Sender::new(SCHEMA.name, context, queue, to)? }))
+}
+
+impl Plugin for FileLog {
+    fn log(&self, request: &Request, summary: &Summary<'_>) {
+        let mut line = self.lines.line(request, summary);
+        line.push('\n');
+        let bytes = line.len();
+        self.sender.push(line, bytes);
+    }
+}
+
+struct Appended(Arc<Appending>);
+
+struct Appending {
+    path: PathBuf,
+    reopen: bool,
+    file: Mutex<Option<File>>,
+}
+
+impl Appending {
+    /// In one call, so that lines of several writers do not run into each other.
+    fn append(&self, lines: &[u8]) -> std::io::Result<()> {
+        let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut file = match kept.take().filter(|_| !self.reopen) {
+            Some(file) => file,
+            None => OpenOptions::new().append(true).create(true).mode(0o644).open(&self.path)?,
+        };
+        file.write_all(lines)?;
+        *kept = Some(file);
+        Ok(())
+    }
+}
+
+impl Deliver<String> for Appended {
+    fn deliver<'a>(
+        &'a self,
+        batch: &'a [String],
+    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+        let (lines, to) = (batch.concat(), Arc::clone(&self.0));
+        Box::pin(async move {
+            // A disk may take its time.
+            let written = tokio::task::spawn_blocking(move || to.append(lines.as_bytes())).await;
+            let written = written.map_err(|_| "writing ended before its end".to_owned())?;
+            written.map_err(|error| format!("cannot write the file: {}", io_reason(&error)))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::{Value as Json, json};
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::testing::{check, make};
+
+    async fn lines(path: &std::path::Path, number: usize) -> Vec<Json> {
+        for _ in 0..500 {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            if text.lines().count() >= number {
+                assert!(text.ends_with('\n'));
+                return text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no {number} lines in {}", path.display());
+    }
+
+    #[tokio::test]
+    async fn a_line_for_each_request() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("requests.log");
+        let config =
+            json!({"path": path, "custom_fields_by_lua": {"tries": "return nil", "env": "return 'test'"}});
+        let plugin = make(&SCHEMA.config, super::make, &config);
+        for _ in 0..3 {
+            plugin.log(&Request::for_test(), &Summary::for_test());
+        }
+        let lines = lines(&path, 3).await;
+        assert_eq!(lines.len(), 3);
+        assert_eq!((&lines[2]["env"], &lines[2]["request"]["method"]), (&json!("test"), &json!("GET")));
+    }
+
+    #[tokio::test]
+    async fn a_file_that_was_moved_away_is_made_anew_where_that_is_wanted() {
+        for (reopen, first, second) in [(true, 1, 1), (false, 2, 0)] {
+            let directory = tempfile::tempdir().unwrap();
+            let (path, moved) = (directory.path().join("a.log"), directory.path().join("b.log"));
+            let plugin = make(&SCHEMA.config, super::make, &json!({"path": path, "reopen": reopen}));
+            plugin.log(&Request::for_test(), &Summary::for_test());
+            lines(&path, 1).await;
+            std::fs::rename(&path, &moved).unwrap();
+            plugin.log(&Request::for_test(), &Summary::for_test());
+            let (at, number) = if reopen { (&path, 1) } else { (&moved, 2) };
+            lines(at, number).await;
+            let number = |path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
+            assert_eq!((number(&moved), number(&path)), (first, second));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_written_is_dropped_and_counted() {
+        let node: Arc<crate::node::Node> = Arc::default();
+        let config = crate::testing::record(SCHEMA.config.fields, &json!({"path": "/nowhere/a.log"}));
+        let context = Context {
+            id: uuid::Uuid::nil(),
+            state: &Arc::default(),
+            clock: &crate::clock::Clock::at(0),
+            node: &node,
+        };
+        let plugin = super::make(&config, &context).unwrap();
+        plugin.log(&Request::for_test(), &Summary::for_test());
+        assert_eq!(node.queues.flush(Duration::from_secs(10)).await, 0);
+        assert_eq!(node.queues.counts()[0].read(), (0, 1, 0));
+    }
+
+    #[test]
+    fn a_path_is_a_file() {
+        for path in ["", " /tmp/a", "/tmp/", "/tmp/a*"] {
+            assert!(check(&SCHEMA.config, &json!({"path": path})).is_err(), "{path}");
+        }
+        assert!(check(&SCHEMA.config, &json!({"path": "/dev/stdout"})).is_ok());
+        let lua = json!({"path": "/tmp/a", "custom_fields_by_lua": {"a": "return os.time()"}});
+        assert!(check(&SCHEMA.config, &lua).is_err());
+    }
+}
