@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use postern_config::apply::Effect;
 use postern_model::{Snapshot, Violation};
-use postern_plugins::logging::queue::Queues;
+use postern_plugins::node::Node;
 use postern_proxy::live::Problem;
 use postern_proxy::{Compiler, Live, Proxy};
 use postern_secrets::client::Trust;
@@ -96,9 +96,9 @@ impl Serve {
         &self.engine
     }
 
-    /// What logs wait in.
-    pub(crate) fn queues(&self) -> &Queues {
-        &self.compiler.node().queues
+    /// What plugins know of the node.
+    pub(crate) fn node(&self) -> &Node {
+        self.compiler.node()
     }
 
     /// Waits until something changed that needs the configuration to be made again.

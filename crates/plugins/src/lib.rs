@@ -12,7 +12,8 @@
 //!    tells the upstream.
 //! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches. [`clock`]: the time of day.
 //!    [`node`]: the settings of the node that concern plugins.
-//! 8. [`logging`]: the log object, and the queue in which logs wait to be delivered.
+//! 8. [`logging`]: the log object, and the queue in which logs wait to be delivered. [`metrics`]: counts of requests;
+//!    [`mix`] is their hash.
 
 mod bundled;
 pub mod clock;
@@ -23,6 +24,8 @@ pub mod fuzzing;
 mod identity;
 mod keyed;
 pub mod logging;
+pub mod metrics;
+pub mod mix;
 pub mod node;
 pub mod plan;
 pub mod plugin;

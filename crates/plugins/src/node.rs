@@ -3,12 +3,14 @@
 //! Owns: the settings that concern several plugins, and the list of queues. Must not know: any plugin.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use postern_secrets::client::Trust;
 
+use crate::bundled::prometheus::Present;
 use crate::logging::queue::Queues;
 use crate::logging::redact::Redaction;
+use crate::metrics::Tally;
 
 /// A node, as plugins see it.
 #[derive(Debug)]
@@ -19,10 +21,45 @@ pub struct Node {
     pub redaction: Arc<Redaction>,
     /// What waits to be delivered.
     pub queues: Queues,
+    /// What the plugin `prometheus` counts.
+    pub metrics: Metrics,
     /// The machine's name, for logs and metrics that go elsewhere.
     pub hostname: String,
     /// The socket of the system's log.
     pub syslog: PathBuf,
+}
+
+/// What the plugin `prometheus` counts, and who wants it.
+#[derive(Debug)]
+pub struct Metrics {
+    /// The counts.
+    pub tally: Tally,
+    present: Mutex<Vec<Weak<Present>>>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { tally: Tally::shared_by(2 * threads), present: Mutex::default() }
+    }
+}
+
+impl Metrics {
+    pub(crate) fn enter(&self, present: Present) -> Arc<Present> {
+        let (present, mut all) = (Arc::new(present), self.lock());
+        all.retain(|one| one.strong_count() > 0);
+        all.push(Arc::downgrade(&present));
+        present
+    }
+
+    /// Whether one of the plugins wants the health of targets to be told; `None` where there is no such plugin.
+    pub fn present(&self) -> Option<bool> {
+        self.lock().iter().filter_map(Weak::upgrade).map(|present| present.health).reduce(|a, b| a || b)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Present>>> {
+        self.present.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Default for Node {
@@ -31,6 +68,7 @@ impl Default for Node {
             trust: Trust::none(),
             redaction: Arc::default(),
             queues: Queues::default(),
+            metrics: Metrics::default(),
             hostname: "localhost".to_owned(),
             syslog: PathBuf::from("/dev/log"),
         }

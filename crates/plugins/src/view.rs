@@ -206,7 +206,7 @@ pub struct Response {
 }
 
 /// Who made a response.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Source {
     /// The upstream.
     Upstream,

@@ -104,7 +104,7 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     if let Some(proxy) = apply.effect().stop() {
         proxy.drain(drain).await;
     }
-    let left = apply.effect().queues().flush(LOGS).await;
+    let left = apply.effect().node().queues.flush(LOGS).await;
     if left > 0 {
         tracing::warn!(entries = left, "logs could not be delivered in time");
     }
@@ -147,6 +147,7 @@ fn serve(settings: Settings, node: &Node, trust: Trust, name: &str) -> Result<Se
             trust: trust.clone(),
             redaction: Arc::clone(&node.proxy.redaction),
             queues: plugins::logging::queue::Queues::default(),
+            metrics: plugins::node::Metrics::default(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             syslog: node.syslog.clone(),
         }),

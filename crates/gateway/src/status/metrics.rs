@@ -3,11 +3,14 @@
 //! Owns: the names and labels. Must not know: how anything is counted. A label never holds a value of a secret; a
 //! reference is named as it is written in the configuration.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 
 use postern_config::apply::Apply;
-use postern_proxy::observe::{BUCKETS, Count, Histogram, Line};
+use postern_plugins::metrics::{BUCKETS, Count, Histogram, Line};
+use postern_plugins::node::Node;
+use postern_plugins::view::Source;
+use postern_proxy::Proxy;
 use postern_secrets::rotate::{ReferenceState, Status};
 use uuid::Uuid;
 
@@ -61,24 +64,11 @@ fn escaped(text: &str) -> String {
 
 fn traffic(out: &mut Page, apply: &Apply<Serve>) {
     let Some(proxy) = apply.effect().proxy() else { return };
-    let names = names(apply);
-    let name = |id: Option<Uuid>| {
-        id.map_or_else(String::new, |id| names.get(&id).cloned().unwrap_or(id.to_string()))
-    };
-    let mut lines: BTreeMap<Line, Count> = BTreeMap::new();
+    let node = apply.effect().node();
     let (mut accepted, mut closed, mut handshakes) = (0, 0, 0);
     for counts in proxy.counts() {
         let (a, c, f) = counts.connections();
         (accepted, closed, handshakes) = (accepted + a, closed + c, handshakes + f);
-        for (line, count) in counts.lines() {
-            let sum = lines.entry(line).or_default();
-            sum.requests += count.requests;
-            sum.received += count.received;
-            sum.sent += count.sent;
-            sum.total.merge(&count.total);
-            sum.gateway.merge(&count.gateway);
-            sum.upstream.merge(&count.upstream);
-        }
     }
     out.family("postern_connections_accepted_total", "counter", "Connections of clients that were accepted.");
     out.line("postern_connections_accepted_total", &[], accepted);
@@ -86,21 +76,62 @@ fn traffic(out: &mut Page, apply: &Apply<Serve>) {
     out.line("postern_connections_active", &[], accepted.saturating_sub(closed));
     out.family("postern_tls_handshakes_failed_total", "counter", "TLS handshakes of clients that failed.");
     out.line("postern_tls_handshakes_failed_total", &[], handshakes);
+    let lines = lines(&proxy, node);
+    let consumers = lines.keys().filter_map(|line| line.consumer).collect();
+    requests(out, &lines, &names(apply, &consumers));
+    if node.metrics.present() != Some(false) {
+        health(out, &proxy);
+    }
+    logs(out, node);
+}
 
+/// What is counted of all requests; where the plugin `prometheus` is configured, what that counts.
+fn lines(proxy: &Proxy, node: &Node) -> BTreeMap<Line, Count> {
+    let counted = match node.metrics.present() {
+        Some(_) => node.metrics.tally.lines(),
+        None => proxy.counts().iter().flat_map(|counts| counts.lines()).collect(),
+    };
+    let mut lines: BTreeMap<Line, Count> = BTreeMap::new();
+    for (line, count) in counted {
+        lines.entry(line).or_default().merge(&count);
+    }
+    lines
+}
+
+/// What the series of requests have in common: service, route, consumer.
+type Place = (Option<Uuid>, Option<Uuid>, Option<Uuid>);
+
+fn requests(out: &mut Page, lines: &BTreeMap<Line, Count>, names: &HashMap<Uuid, String>) {
+    let name = |id: Option<Uuid>| {
+        id.map_or_else(String::new, |id| names.get(&id).cloned().unwrap_or_else(|| id.to_string()))
+    };
+    let labels = |(service, route, consumer): &Place| {
+        let labels = [("service", name(*service)), ("route", name(*route)), ("consumer", name(*consumer))];
+        labels.into_iter().chain([("workspace", "default".to_owned())]).collect::<Vec<_>>()
+    };
+    fn with<'a>(labels: &'a [(&'a str, String)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+        labels.iter().map(|(name, value)| (*name, value.as_str())).chain(more.iter().copied()).collect()
+    }
     out.family("kong_http_requests_total", "counter", "Requests by service, route, status and who answered.");
-    for (line, count) in &lines {
-        let (service, route, status) = (name(line.service), name(line.route), line.status.to_string());
-        let source = if line.from_upstream { "service" } else { "kong" };
-        let labels = [("service", &*service), ("route", &*route), ("code", &*status), ("source", source)];
-        out.line("kong_http_requests_total", &labels, count.requests);
+    let mut by_status: BTreeMap<(Place, u16, Source), u64> = BTreeMap::new();
+    for (line, count) in lines.iter().filter(|(line, _)| line.tells.status) {
+        let place = (line.service, line.route, line.consumer);
+        *by_status.entry((place, line.status, line.source)).or_default() += count.requests;
+    }
+    for ((place, status, source), count) in &by_status {
+        let source = match source {
+            Source::Upstream => "service",
+            Source::Plugin => "exit",
+            Source::Gateway => "error",
+        };
+        let (labels, status) = (labels(place), status.to_string());
+        out.line("kong_http_requests_total", &with(&labels, &[("code", &status), ("source", source)]), count);
     }
     out.family("kong_bandwidth_bytes", "counter", "Bytes of bodies, by service, route and direction.");
-    let by_route = by_route(&lines);
-    for ((service, route), count) in &by_route {
-        let (service, route) = (name(*service), name(*route));
+    for (place, count) in &by_place(lines, |line| line.tells.bandwidth) {
+        let labels = labels(place);
         for (direction, bytes) in [("ingress", count.received), ("egress", count.sent)] {
-            let labels = [("service", &*service), ("route", &*route), ("direction", direction)];
-            out.line("kong_bandwidth_bytes", &labels, bytes);
+            out.line("kong_bandwidth_bytes", &with(&labels, &[("direction", direction)]), bytes);
         }
     }
     type Part = fn(&Count) -> &Histogram;
@@ -117,13 +148,24 @@ fn traffic(out: &mut Page, apply: &Apply<Serve>) {
             |c| &c.upstream,
         ),
     ];
+    let timed = by_place(lines, |line| line.tells.latency);
     for (family, help, part) in parts {
         out.family(family, "histogram", help);
-        for ((service, route), count) in &by_route {
-            let (service, route) = (name(*service), name(*route));
-            out.histogram(family, &[("service", &*service), ("route", &*route)], part(count));
+        for (place, count) in &timed {
+            out.histogram(family, &with(&labels(place), &[]), part(count));
         }
     }
+}
+
+fn by_place(lines: &BTreeMap<Line, Count>, wanted: fn(&Line) -> bool) -> BTreeMap<Place, Count> {
+    let mut sums: BTreeMap<_, Count> = BTreeMap::new();
+    for (line, count) in lines.iter().filter(|(line, _)| wanted(line)) {
+        sums.entry((line.service, line.route, line.consumer)).or_default().merge(count);
+    }
+    sums
+}
+
+fn health(out: &mut Page, proxy: &Proxy) {
     out.family(
         "kong_upstream_target_health",
         "gauge",
@@ -145,26 +187,34 @@ fn traffic(out: &mut Page, apply: &Apply<Serve>) {
     }
 }
 
-fn by_route(lines: &BTreeMap<Line, Count>) -> BTreeMap<(Option<Uuid>, Option<Uuid>), Count> {
-    let mut sums: BTreeMap<_, Count> = BTreeMap::new();
-    for (line, count) in lines {
-        let sum = sums.entry((line.service, line.route)).or_default();
-        sum.received += count.received;
-        sum.sent += count.sent;
-        sum.total.merge(&count.total);
-        sum.gateway.merge(&count.gateway);
-        sum.upstream.merge(&count.upstream);
+/// What came of the entries of log plugins.
+fn logs(out: &mut Page, node: &Node) {
+    let counts = node.queues.counts();
+    let series = counts.iter().map(|counts| (counts.plugin, counts.id.to_string(), counts.read()));
+    let series: Vec<_> = series.collect();
+    out.family("postern_log_entries_total", "counter", "Entries of log plugins, by what came of them.");
+    for (plugin, id, (delivered, dropped, _)) in &series {
+        for (outcome, count) in [("delivered", delivered), ("dropped", dropped)] {
+            let labels = [("plugin", *plugin), ("plugin_id", id), ("outcome", outcome)];
+            out.line("postern_log_entries_total", &labels, count);
+        }
     }
-    sums
+    out.family("postern_log_entries_waiting", "gauge", "Entries of log plugins that wait to be delivered.");
+    for (plugin, id, (_, _, waiting)) in &series {
+        out.line("postern_log_entries_waiting", &[("plugin", plugin), ("plugin_id", id)], waiting);
+    }
 }
 
-/// Services and routes by identifier; those without a name go by it.
-fn names(apply: &Apply<Serve>) -> HashMap<Uuid, String> {
+/// Services, routes and some consumers by identifier; those without a name go by it.
+fn names(apply: &Apply<Serve>, consumers: &HashSet<Uuid>) -> HashMap<Uuid, String> {
     let Some(current) = apply.state().current else { return HashMap::new() };
     let named = |id: Uuid, record: &postern_model::Record| Some((id, record.text("name")?.to_owned()));
     let services = current.snapshot.services.iter().filter_map(|entry| named(entry.id, &entry.record));
     let routes = current.snapshot.routes.iter().filter_map(|entry| named(entry.id, &entry.record));
-    services.chain(routes).collect()
+    // There may be a million.
+    let consumers = current.snapshot.consumers.iter().filter(|entry| consumers.contains(&entry.id));
+    let consumers = consumers.filter_map(|entry| Some((entry.id, entry.record.text("username")?.to_owned())));
+    services.chain(routes).chain(consumers).collect()
 }
 
 fn configuration(out: &mut Page, apply: &Apply<Serve>) {

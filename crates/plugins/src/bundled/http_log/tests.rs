@@ -17,23 +17,25 @@ type Noted = Arc<Mutex<Vec<(String, Json)>>>;
 async fn server(statuses: Vec<u16>) -> (u16, Noted) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (port, noted) = (listener.local_addr().unwrap().port(), Noted::default());
-    let notes = Arc::clone(&noted);
+    let (notes, statuses) = (Arc::clone(&noted), Arc::new(Mutex::new(statuses.into_iter())));
     tokio::spawn(async move {
-        let mut statuses = statuses.into_iter();
         while let Ok((mut stream, _)) = listener.accept().await {
-            let mut bytes = Vec::new();
-            let mut buffer = [0; 16384];
-            while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-                bytes.extend_from_slice(&buffer[..read]);
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                let Ok(json) = serde_json::from_str(body) else { continue };
-                notes.lock().unwrap().push((head.to_ascii_lowercase(), json));
-                bytes.clear();
-                let answer =
-                    format!("HTTP/1.1 {} x\r\ncontent-length: 0\r\n\r\n", statuses.next().unwrap_or(200));
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
+            let (notes, statuses) = (Arc::clone(&notes), Arc::clone(&statuses));
+            tokio::spawn(async move {
+                let mut bytes = Vec::new();
+                let mut buffer = [0; 16384];
+                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
+                    bytes.extend_from_slice(&buffer[..read]);
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+                    let Ok(json) = serde_json::from_str(body) else { continue };
+                    notes.lock().unwrap().push((head.to_ascii_lowercase(), json));
+                    bytes.clear();
+                    let status = statuses.lock().unwrap().next().unwrap_or(200);
+                    let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
         }
     });
     (port, noted)
