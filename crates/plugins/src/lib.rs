@@ -11,7 +11,7 @@
 //! 6. [`directory`]: consumers and their credentials, indexed for those plugins that ask who somebody is; `identity`
 //!    tells the upstream.
 //! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches. [`clock`]: the time of day.
-//!    [`node`]: the settings of the node that concern plugins.
+//!    [`node`]: the settings of the node that concern plugins. [`renewal`]: fresh credentials for who was refused.
 //! 8. [`logging`]: the log object, and the queue in which logs wait to be delivered. [`metrics`]: counts of requests;
 //!    [`mix`] is their hash.
 
@@ -30,6 +30,7 @@ pub mod node;
 pub mod plan;
 pub mod plugin;
 pub mod registry;
+pub mod renewal;
 pub mod state;
 #[cfg(test)]
 mod testing;

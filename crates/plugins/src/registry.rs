@@ -12,6 +12,7 @@ use crate::bundled;
 use crate::clock::Clock;
 use crate::node::Node;
 use crate::plugin::Plugin;
+use crate::renewal::Renewal;
 use crate::state::State;
 
 /// What is to be known of a plugin before it is configured.
@@ -40,6 +41,8 @@ pub struct Context<'a> {
     pub clock: &'a Clock,
     /// Where it runs.
     pub node: &'a Arc<Node>,
+    /// How it gets fresh credentials.
+    pub renewal: &'a Renewal,
 }
 
 /// Some phases.

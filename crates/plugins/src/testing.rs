@@ -75,7 +75,13 @@ pub(crate) fn make_in(
 ) -> Box<dyn Plugin> {
     make(
         &record(schema.fields, json),
-        &Context { id: Uuid::from_u128(99), state, clock, node: &Arc::default() },
+        &Context {
+            id: Uuid::from_u128(99),
+            state,
+            clock,
+            node: &Arc::default(),
+            renewal: &crate::renewal::Renewal::default(),
+        },
     )
     .unwrap()
 }

@@ -83,8 +83,13 @@ impl Plugin for Doorbell {
 fn plugin(greeting: Option<&str>) -> Box<dyn Plugin> {
     let greeting = greeting.map_or(Value::Null, |text| Value::Text(text.into()));
     let config = Record::new(vec![("bell", Value::Text("x-ring".into())), ("greeting", greeting)]);
-    let context =
-        Context { id: Uuid::nil(), state: &Arc::default(), clock: &Clock::system(), node: &Arc::default() };
+    let context = Context {
+        id: Uuid::nil(),
+        state: &Arc::default(),
+        clock: &Clock::system(),
+        node: &Arc::default(),
+        renewal: &postern_plugins::renewal::Renewal::default(),
+    };
     (DEFINITION.make)(&config, &context).expect("a configuration that satisfies the field list")
 }
 
@@ -113,8 +118,13 @@ fn the_upstreams_response_greets() {
 fn a_greeting_that_cannot_be_sent_is_refused_without_being_shown() {
     let config =
         Record::new(vec![("bell", Value::Text("x".into())), ("greeting", Value::Text("a\nb".into()))]);
-    let context =
-        Context { id: Uuid::nil(), state: &Arc::default(), clock: &Clock::system(), node: &Arc::default() };
+    let context = Context {
+        id: Uuid::nil(),
+        state: &Arc::default(),
+        clock: &Clock::system(),
+        node: &Arc::default(),
+        renewal: &postern_plugins::renewal::Renewal::default(),
+    };
     assert_eq!(
         (DEFINITION.make)(&config, &context).err().as_deref(),
         Some("greeting: cannot stand in a header")

@@ -190,6 +190,7 @@ mod tests {
             state: &Arc::default(),
             clock: &crate::clock::Clock::at(0),
             node: &node,
+            renewal: &crate::renewal::Renewal::default(),
         };
         let plugin = super::make(&config, &context).unwrap();
         plugin.log(&Request::for_test(), &Summary::for_test());

@@ -94,8 +94,13 @@ mod tests {
     fn it_counts_what_is_wanted() {
         let node: Arc<Node> = Arc::default();
         let made = |config| {
-            let context =
-                Context { id: Uuid::nil(), state: &Arc::default(), clock: &Clock::at(0), node: &node };
+            let context = Context {
+                id: Uuid::nil(),
+                state: &Arc::default(),
+                clock: &Clock::at(0),
+                node: &node,
+                renewal: &crate::renewal::Renewal::default(),
+            };
             make(&crate::testing::record(FIELDS, &config), &context).unwrap()
         };
         let mut request = Request::for_test();

@@ -214,6 +214,7 @@ mod tests {
             state: &Arc::default(),
             clock: &Clock::at(1_700_000_000),
             node: &node,
+            renewal: &crate::renewal::Renewal::default(),
         };
         make(&crate::testing::record(SCHEMA.config.fields, config), &context).unwrap()
     }

@@ -22,6 +22,7 @@ use postern_plugins::directory::{Directory, PasswordForm, Source};
 use postern_plugins::node::Node;
 use postern_plugins::plan::{self, Instance, Plans};
 use postern_plugins::registry::{Context, Definition, Registry};
+use postern_plugins::renewal::Renewal;
 use postern_plugins::state::State;
 use postern_plugins::view::{Entity, RouteInfo, ServiceInfo};
 use postern_router::{Flavour, Router};
@@ -568,8 +569,11 @@ impl<'a> Work<'a> {
         };
         let (state, node) = (Arc::clone(&self.compiler.state), Arc::clone(&self.compiler.node));
         let (clock, id) = (self.compiler.clock.clone(), entry.id);
+        let renewal = self.bundles.get(&entry.id).map_or_else(Renewal::default, |bundle| {
+            Renewal::of(self.compiler.engine.clone(), Arc::clone(bundle.slot()))
+        });
         let make = move |plugin: &entity::Plugin| {
-            let context = Context { id, state: &state, clock: &clock, node: &node };
+            let context = Context { id, state: &state, clock: &clock, node: &node, renewal: &renewal };
             (definition.make)(&plugin.config, &context)
         };
         let cell = match self.cell(entry, definition.schema.name, make)? {

@@ -134,6 +134,7 @@ async fn a_failure_tells_nothing_of_the_endpoint() {
         state: &Arc::default(),
         clock: &crate::clock::Clock::at(0),
         node: &Arc::default(),
+        renewal: &crate::renewal::Renewal::default(),
     };
     let endpoint = Endpoint::new(&record.read().unwrap(), &context).unwrap();
     let reason = endpoint.deliver(&["{}".to_owned()]).await.unwrap_err();

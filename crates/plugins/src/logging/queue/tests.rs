@@ -49,7 +49,13 @@ struct Stage {
 
 impl Stage {
     fn sender(&self, config: Config, to: &Receiver) -> Sender<u32> {
-        let context = Context { id: Uuid::nil(), state: &self.state, clock: &Clock::at(0), node: &self.node };
+        let context = Context {
+            id: Uuid::nil(),
+            state: &self.state,
+            clock: &Clock::at(0),
+            node: &self.node,
+            renewal: &crate::renewal::Renewal::default(),
+        };
         Sender::new("http-log", &context, config, to.clone()).unwrap()
     }
 
