@@ -48,6 +48,11 @@ impl Lines {
     /// The log object in one line, without its end.
     pub(crate) fn line(&self, request: &Request, summary: &Summary<'_>) -> String {
         let redaction = &self.node.redaction;
-        Record { request, summary, ended: self.clock.since_1970(), redaction }.json(&self.fields)
+        self.json(&Record { request, summary, ended: self.clock.since_1970(), redaction })
+    }
+
+    /// The same of a record.
+    pub(crate) fn json(&self, record: &Record<'_>) -> String {
+        record.json(&self.fields)
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use postern_secrets::client::Trust;
+use uuid::Uuid;
 
 use crate::bundled::prometheus::Present;
 use crate::logging::queue::Queues;
@@ -25,8 +26,30 @@ pub struct Node {
     pub metrics: Metrics,
     /// The machine's name, for logs and metrics that go elsewhere.
     pub hostname: String,
+    /// Another one each time that the node is started.
+    pub instance: Uuid,
+    /// What is traced.
+    pub tracing: Tracing,
     /// The socket of the system's log.
     pub syslog: PathBuf,
+}
+
+/// What is traced, where a plugin does not say.
+#[derive(Clone, Copy, Debug)]
+pub struct Tracing {
+    /// Which part of the traces is recorded, from 0 to 1.
+    pub rate: f64,
+    /// Whether a request is a span.
+    pub request: bool,
+    /// Whether each attempt to reach an upstream is one.
+    pub balancer: bool,
+}
+
+impl Default for Tracing {
+    /// Kong's rate, and all spans.
+    fn default() -> Self {
+        Self { rate: 0.01, request: true, balancer: true }
+    }
 }
 
 /// What the plugin `prometheus` counts, and who wants it.
@@ -70,6 +93,8 @@ impl Default for Node {
             queues: Queues::default(),
             metrics: Metrics::default(),
             hostname: "localhost".to_owned(),
+            instance: Uuid::nil(),
+            tracing: Tracing::default(),
             syslog: PathBuf::from("/dev/log"),
         }
     }

@@ -67,6 +67,7 @@ pub const BUNDLED: &[Definition] = &[
     bundled::ip_restriction::DEFINITION,
     bundled::jwt::DEFINITION,
     bundled::key_auth::DEFINITION,
+    bundled::opentelemetry::DEFINITION,
     bundled::prometheus::DEFINITION,
     bundled::rate_limiting::DEFINITION,
     bundled::request_termination::DEFINITION,

@@ -3,6 +3,8 @@
 //! Owns: the shortest way from JSON to a plugin. Must not know: any plugin. Rules are the model's matter and are only
 //! looked at where a test asks for them ([`check`]).
 
+pub(crate) mod server;
+
 use std::sync::Arc;
 
 use http::StatusCode;

@@ -94,8 +94,15 @@ pub struct Outgoing {
     method: Method,
     url: Url,
     headers: Vec<(HeaderName, HeaderValue)>,
-    body: Option<Secret>,
+    body: Content,
     secrets: Vec<Secret>,
+}
+
+#[derive(Debug)]
+enum Content {
+    None,
+    Secret(Secret),
+    Plain(Bytes),
 }
 
 /// A reply, whole. The body is wiped when it is dropped.
@@ -242,7 +249,11 @@ impl Client {
             all.insert(USER_AGENT, HeaderValue::from_static(concat!("postern/", env!("CARGO_PKG_VERSION"))));
             all.extend(headers);
         }
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from_owner(Wiped(body)));
+        let body = match body {
+            Content::None => Bytes::new(),
+            Content::Secret(body) => Bytes::from_owner(Wiped(body)),
+            Content::Plain(body) => body,
+        };
         let request = request
             .body(Full::new(body))
             .map_err(|error| TransportError::Request(format!("cannot ask {place}: {error}")))?;
@@ -284,7 +295,7 @@ impl Client {
 impl Outgoing {
     /// A request without headers or body.
     pub fn new(method: Method, url: Url) -> Self {
-        Self { method, url, headers: Vec::new(), body: None, secrets: Vec::new() }
+        Self { method, url, headers: Vec::new(), body: Content::None, secrets: Vec::new() }
     }
 
     /// The same with a header whose value is a credential.
@@ -314,8 +325,16 @@ impl Outgoing {
     #[must_use]
     pub fn body(mut self, media_type: &'static str, body: Zeroizing<String>, within: &[&Secret]) -> Self {
         self.headers.push((CONTENT_TYPE, HeaderValue::from_static(media_type)));
-        self.body = Some(Secret::from(body));
+        self.body = Content::Secret(Secret::from(body));
         self.secrets.extend(within.iter().map(|secret| (*secret).clone()));
+        self
+    }
+
+    /// The same with a body without credentials, which may be no text.
+    #[must_use]
+    pub fn payload(mut self, media_type: &'static str, body: Bytes) -> Self {
+        self.headers.push((CONTENT_TYPE, HeaderValue::from_static(media_type)));
+        self.body = Content::Plain(body);
         self
     }
 }

@@ -19,6 +19,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("ip-restriction", "IpRestriction"),
     ("jwt", "Jwt"),
     ("key-auth", "KeyAuth"),
+    ("opentelemetry", "Opentelemetry"),
     ("prometheus", "Prometheus"),
     ("rate-limiting", "RateLimiting"),
     ("request-termination", "RequestTermination"),

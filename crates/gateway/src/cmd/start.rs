@@ -146,10 +146,11 @@ fn serve(settings: Settings, node: &Node, trust: Trust, name: &str) -> Result<Se
         node: Arc::new(plugins::node::Node {
             trust: trust.clone(),
             redaction: Arc::clone(&node.proxy.redaction),
-            queues: plugins::logging::queue::Queues::default(),
-            metrics: plugins::node::Metrics::default(),
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            instance: uuid::Uuid::new_v4(),
+            tracing: node.tracing,
             syslog: node.syslog.clone(),
+            ..plugins::node::Node::default()
         }),
     });
     Ok(Serve::new(settings, trust, name.to_owned(), engine, compiler))

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postern_plugins::logging::redact::Redaction;
+use postern_plugins::node::Tracing;
 use postern_proxy::dns;
 use postern_proxy::options::{
     AccessLog, ErrorType, Headers, Limits, Listener, Network, Options, RealIp, UpstreamOptions,
@@ -87,6 +88,8 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("secrets_last_known_good_key", "", "Its key: a file, or credential:NAME for one of the service manager's. Ours."),
     spec("secrets_at_once", "8", "Requests to one vault at a time. Ours."),
     spec("log_credentials", "", "Headers and parameters that logs show although their names are those of credentials. Ours."),
+    spec("tracing_sampling_rate", "0.01", "Which part of the traces is recorded, from 0 to 1, where the plugin opentelemetry does not say."),
+    spec("tracing_instrumentations", "all", "What becomes a span: request, balancer, all or off."),
     spec("syslog_socket", "/dev/log", "The socket of the system's log, for the plugin syslog. Ours."),
     spec("shutdown_timeout", "30", "Seconds that requests under way have when the node ends. Ours."),
     spec("nginx_proxy_client_header_timeout", "60s", "For a whole head, and for a TLS handshake."),
@@ -129,6 +132,7 @@ pub(crate) struct Node {
     pub(crate) database: Database,
     pub(crate) admin: Admin,
     pub(crate) syslog: PathBuf,
+    pub(crate) tracing: Tracing,
 }
 
 /// The Admin API, but for the token.
@@ -220,6 +224,7 @@ pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
         at_once: settings.number("secrets_at_once")?.max(1) as usize,
         database: settings.database()?,
         syslog: PathBuf::from(settings.text("syslog_socket")),
+        tracing: settings.tracing()?,
         admin: settings.admin()?,
     })
 }
@@ -275,6 +280,32 @@ impl Reader<'_> {
     /// nginx's form: `8k`, `1m`; bytes without a unit.
     fn size(&self, key: &str) -> Result<u64, Failure> {
         size(self.text(key)).ok_or_else(|| self.wrong(key, "a size, as in 8k or 1m"))
+    }
+
+    fn tracing(&self) -> Result<Tracing, Failure> {
+        let key = "tracing_sampling_rate";
+        let rate = self.text(key).parse().ok().filter(|rate| (0.0..=1.0).contains(rate));
+        let mut tracing = Tracing {
+            rate: rate.ok_or_else(|| self.wrong(key, "a number from 0 to 1"))?,
+            request: false,
+            balancer: false,
+        };
+        for item in self.items("tracing_instrumentations") {
+            match item {
+                "all" => (tracing.request, tracing.balancer) = (true, true),
+                "request" => tracing.request = true,
+                "balancer" => tracing.balancer = true,
+                // Spans of Kong's own parts, which are not told apart here.
+                "db_query"
+                | "router"
+                | "http_client"
+                | "plugin_rewrite"
+                | "plugin_access"
+                | "plugin_header_filter" => {}
+                _ => return Err(self.wrong("tracing_instrumentations", "request, balancer, all or off")),
+            }
+        }
+        Ok(tracing)
     }
 
     fn listeners(&self, key: &str) -> Result<Vec<Listener>, Failure> {

@@ -58,12 +58,13 @@ const FIELDS: &[Field] = &[
     Field::number("flush_timeout").doc("Deprecated: `queue.max_coalescing_delay`."),
     Field::new("headers", Type::Map(&HEADER_NAME, &HEADER_VALUE))
         .doc("Headers of each delivery, for example a token that the server wants."),
-    Field::record("queue", &queue::FIELDS).required().doc("How entries wait and go together."),
+    Field::record("queue", &QUEUE).required().doc("How entries wait and go together."),
     fields::FIELD,
     Field::boolean("ssl_verify")
         .doc("Whether the server's certificate is checked; it is, where this is not said."),
 ];
 
+const QUEUE: [Field; 8] = queue::fields(1);
 const HEADER_NAME: Field = TEXT.rules(&[Rule::Custom(header)]);
 const HEADER_VALUE: Field = TEXT.secret();
 

@@ -22,37 +22,39 @@ use uuid::Uuid;
 
 use crate::registry::Context;
 
-/// The fields of `queue`.
-pub(crate) const FIELDS: [Field; 8] = [
-    Field::integer("max_batch_size")
-        .default_int(1)
-        .rules(&[Rule::Between(1.0, 1_000_000.0)])
-        .doc("How many entries are delivered together at most."),
-    Field::number("max_coalescing_delay")
-        .default_int(1)
-        .rules(&[Rule::Between(0.0, 3600.0)])
-        .doc("Seconds for which an entry waits for others at most."),
-    Field::integer("max_entries")
-        .default_int(10_000)
-        .rules(&[Rule::Between(1.0, 1_000_000.0)])
-        .doc("How many entries may wait; then the oldest are dropped."),
-    Field::integer("max_bytes").doc("How many bytes may wait; then the oldest entries are dropped."),
-    Field::number("max_retry_time")
-        .default_int(60)
-        .doc("Seconds after which a batch that could not be delivered is dropped; -1 for never."),
-    Field::number("initial_retry_delay")
-        .default(postern_model::field::Default::Number(0.01))
-        .rules(&[Rule::Between(0.001, 1_000_000.0)])
-        .doc("Seconds until a batch is tried again; twice as long each time."),
-    Field::number("max_retry_delay")
-        .default_int(60)
-        .rules(&[Rule::Between(0.001, 1_000_000.0)])
-        .doc("The longest of these pauses, in seconds."),
-    Field::integer("concurrency_limit")
-        .default_int(1)
-        .rules(&[Rule::OneOfIntegers(&[-1, 1])])
-        .doc("How many batches are on their way at once: 1, or -1 for as many as there are."),
-];
+/// The fields of `queue`, where so many entries go together unless said otherwise.
+pub(crate) const fn fields(max_batch_size: i64) -> [Field; 8] {
+    [
+        Field::integer("max_batch_size")
+            .default_int(max_batch_size)
+            .rules(&[Rule::Between(1.0, 1_000_000.0)])
+            .doc("How many entries are delivered together at most."),
+        Field::number("max_coalescing_delay")
+            .default_int(1)
+            .rules(&[Rule::Between(0.0, 3600.0)])
+            .doc("Seconds for which an entry waits for others at most."),
+        Field::integer("max_entries")
+            .default_int(10_000)
+            .rules(&[Rule::Between(1.0, 1_000_000.0)])
+            .doc("How many entries may wait; then the oldest are dropped."),
+        Field::integer("max_bytes").doc("How many bytes may wait; then the oldest entries are dropped."),
+        Field::number("max_retry_time")
+            .default_int(60)
+            .doc("Seconds after which a batch that could not be delivered is dropped; -1 for never."),
+        Field::number("initial_retry_delay")
+            .default(postern_model::field::Default::Number(0.01))
+            .rules(&[Rule::Between(0.001, 1_000_000.0)])
+            .doc("Seconds until a batch is tried again; twice as long each time."),
+        Field::number("max_retry_delay")
+            .default_int(60)
+            .rules(&[Rule::Between(0.001, 1_000_000.0)])
+            .doc("The longest of these pauses, in seconds."),
+        Field::integer("concurrency_limit")
+            .default_int(1)
+            .rules(&[Rule::OneOfIntegers(&[-1, 1])])
+            .doc("How many batches are on their way at once: 1, or -1 for as many as there are."),
+    ]
+}
 
 /// The same, read.
 #[derive(Clone, Debug, Deserialize)]

@@ -15,6 +15,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("ip-restriction", include_str!("../../tests/data/IpRestriction.json")),
     ("jwt", include_str!("../../tests/data/Jwt.json")),
     ("key-auth", include_str!("../../tests/data/KeyAuth.json")),
+    ("opentelemetry", include_str!("../../tests/data/Opentelemetry.json")),
     ("prometheus", include_str!("../../tests/data/Prometheus.json")),
     ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
     ("request-termination", include_str!("../../tests/data/RequestTermination.json")),

@@ -1,56 +1,17 @@
 //! Deliveries to a server that notes them.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use serde_json::{Value as Json, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
 use tokio::time::sleep;
 
 use super::*;
 use crate::testing::check;
+use crate::testing::server::Server;
 
-/// What the server got: heads and bodies.
-type Noted = Arc<Mutex<Vec<(String, Json)>>>;
-
-/// Answers one request after the other with these statuses, then with 200.
-async fn server(statuses: Vec<u16>) -> (u16, Noted) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (port, noted) = (listener.local_addr().unwrap().port(), Noted::default());
-    let (notes, statuses) = (Arc::clone(&noted), Arc::new(Mutex::new(statuses.into_iter())));
-    tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            let (notes, statuses) = (Arc::clone(&notes), Arc::clone(&statuses));
-            tokio::spawn(async move {
-                let mut bytes = Vec::new();
-                let mut buffer = [0; 16384];
-                while let Ok(read @ 1..) = stream.read(&mut buffer).await {
-                    bytes.extend_from_slice(&buffer[..read]);
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-                    let Ok(json) = serde_json::from_str(body) else { continue };
-                    notes.lock().unwrap().push((head.to_ascii_lowercase(), json));
-                    bytes.clear();
-                    let status = statuses.lock().unwrap().next().unwrap_or(200);
-                    let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
-                    stream.write_all(answer.as_bytes()).await.unwrap();
-                }
-            });
-        }
-    });
-    (port, noted)
-}
-
-async fn noted(noted: &Noted, number: usize) -> Vec<(String, Json)> {
-    for _ in 0..1000 {
-        if noted.lock().unwrap().len() >= number {
-            break;
-        }
-        sleep(Duration::from_millis(10)).await;
-    }
-    let noted = noted.lock().unwrap().clone();
-    assert_eq!(noted.len(), number);
-    noted
+async fn noted(server: &Server, number: usize) -> Vec<(String, Json)> {
+    let read = |(head, body): (String, Vec<u8>)| (head, serde_json::from_slice(&body).unwrap());
+    server.requests(number).await.into_iter().map(read).collect()
 }
 
 fn plugin(config: &Json) -> Box<dyn Plugin> {
@@ -59,11 +20,12 @@ fn plugin(config: &Json) -> Box<dyn Plugin> {
 
 #[tokio::test]
 async fn one_entry_is_an_object_and_several_are_an_array() {
-    let (port, notes) = server(Vec::new()).await;
+    let server = Server::answering(&[]).await;
+    let port = server.port;
     let endpoint = format!("http://me:p%40ss@127.0.0.1:{port}/log?a=1");
     let one = plugin(&json!({"http_endpoint": endpoint, "headers": {"X-Token": "t0ken"}}));
     one.log(&Request::for_test(), &Summary::for_test());
-    let (head, body) = noted(&notes, 1).await.remove(0);
+    let (head, body) = noted(&server, 1).await.remove(0);
     assert!(head.starts_with("post /log?a=1 http/1.1\r\n"), "{head}");
     let basic = format!("authorization: basic {}", STANDARD.encode("me:p@ss").to_ascii_lowercase());
     for line in [&basic, "x-token: t0ken", "content-type: application/json"] {
@@ -77,7 +39,7 @@ async fn one_entry_is_an_object_and_several_are_an_array() {
         "headers": {"Authorization": "Bearer b"},
     }));
     (0..3).for_each(|_| several.log(&Request::for_test(), &Summary::for_test()));
-    let all = noted(&notes, 3).await;
+    let all = noted(&server, 3).await;
     assert_eq!(all[1].1.as_array().map(Vec::len), Some(2));
     assert_eq!(all[2].1.as_array().map(Vec::len), Some(1));
     let head = &all[1].0;
@@ -88,25 +50,27 @@ async fn one_entry_is_an_object_and_several_are_an_array() {
 
 #[tokio::test]
 async fn a_server_that_says_no_is_asked_again() {
-    let (port, notes) = server(vec![500, 302]).await;
+    let server = Server::answering(&[500, 302]).await;
+    let port = server.port;
     let plugin = plugin(&json!({"http_endpoint": format!("http://127.0.0.1:{port}/")}));
     plugin.log(&Request::for_test(), &Summary::for_test());
-    noted(&notes, 3).await;
+    noted(&server, 3).await;
     sleep(Duration::from_millis(100)).await;
-    noted(&notes, 3).await;
+    noted(&server, 3).await;
 }
 
 #[tokio::test]
 async fn the_words_of_older_versions_count() {
-    let (port, notes) = server(vec![500, 500, 500, 500]).await;
+    let server = Server::answering(&[500, 500, 500, 500]).await;
+    let port = server.port;
     let plugin = plugin(&json!({
         "http_endpoint": format!("http://127.0.0.1:{port}/"), "retry_count": 1, "queue_size": 2, "flush_timeout": 0.05,
     }));
     (0..2).for_each(|_| plugin.log(&Request::for_test(), &Summary::for_test()));
-    let all = noted(&notes, 2).await;
+    let all = noted(&server, 2).await;
     assert_eq!(all[0].1.as_array().map(Vec::len), Some(2));
     sleep(Duration::from_millis(200)).await;
-    noted(&notes, 2).await;
+    noted(&server, 2).await;
 }
 
 #[test]
