@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Tells the time of day.
 #[derive(Clone, Debug, Default)]
@@ -30,14 +30,19 @@ impl Clock {
     }
 
     /// Seconds since 1970.
+    pub fn now(&self) -> u64 {
+        self.since_1970().as_secs()
+    }
+
+    /// The same, as exactly as the machine knows it.
     #[expect(
         clippy::disallowed_methods,
         reason = "windows are aligned to the calendar, which tokio's clock is not"
     )]
-    pub fn now(&self) -> u64 {
+    pub fn since_1970(&self) -> Duration {
         match &self.0 {
-            Some(at) => at.load(Ordering::Relaxed),
-            None => SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()),
+            Some(at) => Duration::from_secs(at.load(Ordering::Relaxed)),
+            None => SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default(),
         }
     }
 }
