@@ -5,6 +5,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod basic_auth;
+pub(crate) mod bot_detection;
 pub(crate) mod correlation_id;
 pub(crate) mod cors;
 pub(crate) mod hmac_auth;

@@ -54,6 +54,7 @@ pub struct Phases {
 pub const BUNDLED: &[Definition] = &[
     bundled::acl::DEFINITION,
     bundled::basic_auth::DEFINITION,
+    bundled::bot_detection::DEFINITION,
     bundled::correlation_id::DEFINITION,
     bundled::cors::DEFINITION,
     bundled::hmac_auth::DEFINITION,

@@ -12,6 +12,7 @@ use super::server_kinds::{certificate, example};
 const PUBLISHED: &[(&str, &str)] = &[
     ("acl", "ACL"),
     ("basic-auth", "BasicAuth"),
+    ("bot-detection", "BotDetection"),
     ("correlation-id", "CorrelationId"),
     ("cors", "Cors"),
     ("hmac-auth", "HmacAuth"),

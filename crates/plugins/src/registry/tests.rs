@@ -8,6 +8,7 @@ use super::*;
 const PUBLISHED: &[(&str, &str)] = &[
     ("acl", include_str!("../../tests/data/ACL.json")),
     ("basic-auth", include_str!("../../tests/data/BasicAuth.json")),
+    ("bot-detection", include_str!("../../tests/data/BotDetection.json")),
     ("correlation-id", include_str!("../../tests/data/CorrelationId.json")),
     ("cors", include_str!("../../tests/data/Cors.json")),
     ("hmac-auth", include_str!("../../tests/data/HmacAuth.json")),
