@@ -13,6 +13,7 @@ pub(crate) mod ip_restriction;
 pub(crate) mod jwt;
 pub(crate) mod key_auth;
 pub(crate) mod rate_limiting;
+pub(crate) mod redirect;
 mod redis;
 pub(crate) mod request_termination;
 pub(crate) mod request_transformer;

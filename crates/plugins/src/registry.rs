@@ -62,6 +62,7 @@ pub const BUNDLED: &[Definition] = &[
     bundled::jwt::DEFINITION,
     bundled::key_auth::DEFINITION,
     bundled::rate_limiting::DEFINITION,
+    bundled::redirect::DEFINITION,
     bundled::request_termination::DEFINITION,
     bundled::request_transformer::DEFINITION,
 ];

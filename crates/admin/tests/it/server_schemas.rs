@@ -20,6 +20,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("jwt", "Jwt"),
     ("key-auth", "KeyAuth"),
     ("rate-limiting", "RateLimiting"),
+    ("redirect", "Redirect"),
     ("request-termination", "RequestTermination"),
     ("request-transformer", "RequestTransformer"),
 ];

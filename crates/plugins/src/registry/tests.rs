@@ -16,6 +16,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("jwt", include_str!("../../tests/data/Jwt.json")),
     ("key-auth", include_str!("../../tests/data/KeyAuth.json")),
     ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
+    ("redirect", include_str!("../../tests/data/Redirect.json")),
     ("request-termination", include_str!("../../tests/data/RequestTermination.json")),
     ("request-transformer", include_str!("../../tests/data/RequestTransformer.json")),
 ];
