@@ -15,6 +15,7 @@ pub(crate) mod key_auth;
 pub(crate) mod rate_limiting;
 pub(crate) mod redirect;
 mod redis;
+pub(crate) mod request_size_limiting;
 pub(crate) mod request_termination;
 pub(crate) mod request_transformer;
 mod rules;

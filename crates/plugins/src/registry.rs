@@ -63,6 +63,7 @@ pub const BUNDLED: &[Definition] = &[
     bundled::key_auth::DEFINITION,
     bundled::rate_limiting::DEFINITION,
     bundled::redirect::DEFINITION,
+    bundled::request_size_limiting::DEFINITION,
     bundled::request_termination::DEFINITION,
     bundled::request_transformer::DEFINITION,
 ];

@@ -21,6 +21,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("key-auth", "KeyAuth"),
     ("rate-limiting", "RateLimiting"),
     ("redirect", "Redirect"),
+    ("request-size-limiting", "RequestSizeLimiting"),
     ("request-termination", "RequestTermination"),
     ("request-transformer", "RequestTransformer"),
 ];

@@ -17,6 +17,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("key-auth", include_str!("../../tests/data/KeyAuth.json")),
     ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
     ("redirect", include_str!("../../tests/data/Redirect.json")),
+    ("request-size-limiting", include_str!("../../tests/data/RequestSizeLimiting.json")),
     ("request-termination", include_str!("../../tests/data/RequestTermination.json")),
     ("request-transformer", include_str!("../../tests/data/RequestTransformer.json")),
 ];
