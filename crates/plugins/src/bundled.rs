@@ -18,4 +18,5 @@ mod redis;
 pub(crate) mod request_size_limiting;
 pub(crate) mod request_termination;
 pub(crate) mod request_transformer;
+pub(crate) mod response_transformer;
 mod rules;
