@@ -5,6 +5,8 @@
 
 pub(crate) mod acl;
 pub(crate) mod basic_auth;
+pub(crate) mod bot_detection;
+pub(crate) mod correlation_id;
 pub(crate) mod cors;
 pub(crate) mod file_log;
 pub(crate) mod hmac_auth;
@@ -15,9 +17,12 @@ pub(crate) mod key_auth;
 pub(crate) mod opentelemetry;
 pub(crate) mod prometheus;
 pub(crate) mod rate_limiting;
+pub(crate) mod redirect;
 mod redis;
+pub(crate) mod request_size_limiting;
 pub(crate) mod request_termination;
 pub(crate) mod request_transformer;
+pub(crate) mod response_transformer;
 mod rules;
 pub(crate) mod syslog;
 pub(crate) mod tcp_log;

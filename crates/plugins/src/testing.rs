@@ -14,8 +14,10 @@ use serde_json::Value as Json;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::node::Node;
 use crate::plugin::{Answer, AnswerBody, Outcome, Plugin, Step};
 use crate::registry::{Context, Make};
+use crate::renewal::Renewal;
 use crate::state::State;
 use crate::view::Request;
 
@@ -75,17 +77,29 @@ pub(crate) fn make_in(
     state: &Arc<State>,
     clock: &Clock,
 ) -> Box<dyn Plugin> {
-    make(
-        &record(schema.fields, json),
-        &Context {
-            id: Uuid::from_u128(99),
-            state,
-            clock,
-            node: &Arc::default(),
-            renewal: &crate::renewal::Renewal::default(),
-        },
-    )
-    .unwrap()
+    made(schema, make, json, state, clock, &Arc::default()).unwrap()
+}
+
+/// The same on a node of the test's own.
+pub(crate) fn make_on(schema: &Schema, make: Make, json: &Json, node: &Arc<Node>) -> Box<dyn Plugin> {
+    made(schema, make, json, &Arc::default(), &Clock::at(1_700_000_000), node).unwrap()
+}
+
+/// What a constructor says of a configuration from which nothing can be made.
+pub(crate) fn refusal(schema: &Schema, make: Make, json: &Json) -> Option<String> {
+    made(schema, make, json, &Arc::default(), &Clock::at(0), &Arc::default()).err()
+}
+
+fn made(
+    schema: &Schema,
+    make: Make,
+    json: &Json,
+    state: &Arc<State>,
+    clock: &Clock,
+    node: &Arc<Node>,
+) -> Result<Box<dyn Plugin>, String> {
+    let context = Context { id: Uuid::from_u128(99), state, clock, node, renewal: &Renewal::default() };
+    make(&record(schema.fields, json), &context)
 }
 
 /// What the custom rules and checks of a schema say; the first complaint.

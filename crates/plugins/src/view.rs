@@ -57,7 +57,7 @@ pub struct Request {
     /// What a plugin found out in one phase and needs in a later one, by its type.
     pub notes: Extensions,
     /// The longest body that a plugin lets through, in bytes. One that is longer is cut off while it streams, and answered
-    /// with 413.
+    /// with 413 and [`BODY_TOO_LARGE`].
     pub body_limit: Option<u64>,
     /// Headers that the response gets, whoever makes it. [`crate::plan::Running::response`] sets them.
     pub response_headers: Vec<(HeaderName, HeaderValue)>,
@@ -66,6 +66,9 @@ pub struct Request {
     /// The client's path, normalised, once `path` is another one.
     client_path: Option<String>,
 }
+
+/// What the client is told of a body above [`Request::body_limit`], in Kong's words.
+pub const BODY_TOO_LARGE: &str = "Request size limit exceeded";
 
 /// What a request is made of before any plugin runs; the rest is added as it becomes known.
 #[derive(Debug)]

@@ -92,7 +92,7 @@ pub(crate) async fn serve(
                     return reply(exchange, answer, Source::Plugin);
                 }
             }
-            Err(status) => return reply(exchange, gateway(status), Source::Gateway),
+            Err(status) => return no_body(exchange, status),
         }
     }
 
@@ -103,10 +103,13 @@ pub(crate) async fn serve(
     };
     let body = match buffered(&mut exchange, body, route.request_buffering).await {
         Ok(body) => body,
-        Err(status) => return reply(exchange, gateway(status), Source::Gateway),
+        Err(status) => return no_body(exchange, status),
     };
     let (answered, cookie) = match ask(&mut exchange, route, &service, body, kept_host, speaks).await {
         Ok(answered) => answered,
+        Err(answer) if answer.status == StatusCode::PAYLOAD_TOO_LARGE => {
+            return no_body(exchange, answer.status);
+        }
         Err(answer) => return reply(exchange, answer, Source::Gateway),
     };
 
@@ -575,6 +578,17 @@ fn deliver(
 fn early(mut exchange: Box<Exchange>, plan: &Plan, answer: Answer, source: Source) -> Reply {
     exchange.running = Running::without_access(plan, &exchange.view);
     reply(exchange, answer, source)
+}
+
+/// The answer where a request's body could not be had, or may not be. A plugin's limit is the plugin's word.
+fn no_body(exchange: Box<Exchange>, status: StatusCode) -> Reply {
+    let received = exchange.received.bytes.get();
+    let is_plugins = status == StatusCode::PAYLOAD_TOO_LARGE
+        && exchange.view.body_limit.is_some_and(|limit| received > limit);
+    match is_plugins {
+        true => reply(exchange, Answer::message(status, view::BODY_TOO_LARGE), Source::Plugin),
+        false => reply(exchange, gateway(status), Source::Gateway),
+    }
 }
 
 /// An answer of the gateway's or a plugin's.

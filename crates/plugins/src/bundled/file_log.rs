@@ -184,15 +184,8 @@ mod tests {
     #[tokio::test]
     async fn what_cannot_be_written_is_dropped_and_counted() {
         let node: Arc<crate::node::Node> = Arc::default();
-        let config = crate::testing::record(SCHEMA.config.fields, &json!({"path": "/nowhere/a.log"}));
-        let context = Context {
-            id: uuid::Uuid::nil(),
-            state: &Arc::default(),
-            clock: &crate::clock::Clock::at(0),
-            node: &node,
-            renewal: &crate::renewal::Renewal::default(),
-        };
-        let plugin = super::make(&config, &context).unwrap();
+        let config = json!({"path": "/nowhere/a.log"});
+        let plugin = crate::testing::make_on(&SCHEMA.config, super::make, &config, &node);
         plugin.log(&Request::for_test(), &Summary::for_test());
         assert_eq!(node.queues.flush(Duration::from_secs(10)).await, 0);
         assert_eq!(node.queues.counts()[0].read(), (0, 1, 0));

@@ -87,22 +87,12 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::clock::Clock;
     use crate::directory::Consumer;
 
     #[test]
     fn it_counts_what_is_wanted() {
         let node: Arc<Node> = Arc::default();
-        let made = |config| {
-            let context = Context {
-                id: Uuid::nil(),
-                state: &Arc::default(),
-                clock: &Clock::at(0),
-                node: &node,
-                renewal: &crate::renewal::Renewal::default(),
-            };
-            make(&crate::testing::record(FIELDS, &config), &context).unwrap()
-        };
+        let made = |config| crate::testing::make_on(&SCHEMA.config, make, &config, &node);
         let mut request = Request::for_test();
         request.consumer = Some(Arc::new(Consumer::new(Uuid::from_u128(7), None, None)));
         let summary = Summary { received: 5, sent: 6, ..Summary::for_test() };

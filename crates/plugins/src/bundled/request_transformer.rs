@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::named::Change;
 use self::template::{Facts, Template};
-use super::rules::is_header_name;
+use super::rules::{is_header, name_and_value, on_text};
 use crate::plugin::{Plugin, Step};
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
@@ -72,58 +72,39 @@ const fn pairs(headers: &'static Field, others: &'static Field) -> [Field; 3] {
 }
 
 fn method(value: &Value) -> Result<(), String> {
-    check(value, |text| {
+    on_text(value, |text| {
         let is_upper = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_uppercase());
         if is_upper { Ok(()) } else { Err("invalid value: expected uppercase letters".to_owned()) }
     })
 }
 
 fn uri(value: &Value) -> Result<(), String> {
-    check(value, |text| Template::parse(text).map(drop))
+    on_text(value, |text| Template::parse(text).map(drop))
 }
 
 fn pair(value: &Value) -> Result<(), String> {
-    check(value, |text| match split(text) {
+    on_text(value, |text| match name_and_value(text) {
         (name, None) => Err(format!("key '{name}' has no value")),
         (_, Some(value)) => Template::parse(value).map(drop),
     })
 }
 
 fn header(value: &Value) -> Result<(), String> {
-    check(value, |text| is_header(split(text).0))
+    on_text(value, |text| is_header(name_and_value(text).0))
 }
 
 fn header_pair(value: &Value) -> Result<(), String> {
-    check(value, |text| {
-        is_header(split(text).0)?;
+    on_text(value, |text| {
+        is_header(name_and_value(text).0)?;
         pair(value)
     })
 }
 
 fn renamed_header(value: &Value) -> Result<(), String> {
-    check(value, |text| match split(text) {
+    on_text(value, |text| match name_and_value(text) {
         (_, None) => pair(value),
         (old, Some(new)) => is_header(old).and_then(|()| is_header(new)),
     })
-}
-
-fn is_header(name: &str) -> Result<(), String> {
-    is_header_name(name).map_err(|_| format!("'{name}' is not a valid header"))
-}
-
-fn check(value: &Value, check: impl FnOnce(&str) -> Result<(), String>) -> Result<(), String> {
-    match value {
-        Value::Text(text) => check(text),
-        _ => Ok(()),
-    }
-}
-
-/// `name:value`, as Kong reads it: colons at the beginning of the value do not count.
-fn split(text: &str) -> (&str, Option<&str>) {
-    match text.split_once(':') {
-        Some((name, value)) => (name, Some(value.trim_start_matches(':')).filter(|value| !value.is_empty())),
-        None => (text, None),
-    }
 }
 
 pub(crate) const DEFINITION: Definition = Definition {
@@ -193,8 +174,8 @@ fn at(field: &str, why: &str) -> String {
 
 /// All changes of a kind of thing, in the order in which they are done.
 fn changes(config: &Config, of: impl Fn(&Lists) -> &Vec<Text>) -> Result<Vec<Change>, String> {
-    let name = |text: &Text| split(text).0.to_owned();
-    let value = |text: &Text| Template::parse(split(text).1.unwrap_or_default());
+    let name = |text: &Text| name_and_value(text).0.to_owned();
+    let value = |text: &Text| Template::parse(name_and_value(text).1.unwrap_or_default());
     let mut changes: Vec<Change> = of(&config.remove).iter().map(|text| Change::Remove(name(text))).collect();
     for text in of(&config.rename) {
         changes.push(Change::Rename(name(text), value(text)?));

@@ -28,6 +28,27 @@ pub(super) fn is_header_name(name: &str) -> Result<(), String> {
     Err(format!("bad header name '{name}', allowed characters are A-Z, a-z, 0-9, '_', and '-'"))
 }
 
+/// The same in the words of the transformers.
+pub(super) fn is_header(name: &str) -> Result<(), String> {
+    is_header_name(name).map_err(|_| format!("'{name}' is not a valid header"))
+}
+
+/// A rule for texts.
+pub(super) fn on_text(value: &Value, rule: impl FnOnce(&str) -> Result<(), String>) -> Result<(), String> {
+    match value {
+        Value::Text(text) => rule(text),
+        _ => Ok(()),
+    }
+}
+
+/// `name:value`, as Kong reads it: colons at the beginning of the value do not count, and nothing is no value.
+pub(super) fn name_and_value(text: &str) -> (&str, Option<&str>) {
+    match text.split_once(':') {
+        Some((name, value)) => (name, Some(value.trim_start_matches(':')).filter(|value| !value.is_empty())),
+        None => (text, None),
+    }
+}
+
 /// A path: it begins with `/`, and has no two of them in a row.
 pub(super) fn path(value: &Value) -> Result<(), String> {
     match value {

@@ -209,14 +209,7 @@ mod tests {
 
     fn plugin(socket: PathBuf, config: &Json) -> Box<dyn Plugin> {
         let node = Arc::new(Node { syslog: socket, ..Node::default() });
-        let context = Context {
-            id: uuid::Uuid::nil(),
-            state: &Arc::default(),
-            clock: &Clock::at(1_700_000_000),
-            node: &node,
-            renewal: &crate::renewal::Renewal::default(),
-        };
-        make(&crate::testing::record(SCHEMA.config.fields, config), &context).unwrap()
+        crate::testing::make_on(&SCHEMA.config, make, config, &node)
     }
 
     fn log(plugin: &dyn Plugin, status: u16) {

@@ -39,11 +39,28 @@ impl Object {
 
     /// Takes a name out, and tells its last value.
     pub fn remove(&mut self, name: &str) -> Option<Box<RawValue>> {
-        let mut removed = None;
-        while let Some(index) = self.members.iter().position(|(known, _)| known == name) {
-            removed = Some(self.members.remove(index).1);
-        }
-        removed
+        // All in one go: a body may repeat a name a million times.
+        self.members.extract_if(.., |(known, _)| known == name).last().map(|(_, value)| value)
+    }
+
+    /// Gives a member another name; what has that name goes. Says whether anything was there.
+    pub fn rename(&mut self, old: &str, new: &str) -> bool {
+        let Some(value) = (old != new).then(|| self.remove(old)).flatten() else { return false };
+        self.remove(new);
+        self.set(new, value);
+        true
+    }
+
+    /// Puts a value more into a list. As in Kong, a text becomes a list of two, and what is neither is lost.
+    pub fn append(&mut self, name: &str, value: Box<RawValue>) {
+        let mut list: Vec<Box<RawValue>> = match self.get(name) {
+            // What was read once can be read again.
+            Some(old) if old.get().starts_with('[') => serde_json::from_str(old.get()).unwrap_or_default(),
+            Some(old) if old.get().starts_with(['"', '{']) => vec![old.to_owned()],
+            _ => Vec::new(),
+        };
+        list.push(value);
+        self.set(name, list_of(&list));
     }
 
     /// Puts a value in place of the one of this name, or at the end.
@@ -77,6 +94,11 @@ impl Object {
     }
 }
 
+fn list_of(values: &[Box<RawValue>]) -> Box<RawValue> {
+    // JSON values in a list are a JSON value.
+    serde_json::value::to_raw_value(values).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
+
 /// A text as a JSON value.
 pub fn text(text: &str) -> Box<RawValue> {
     // A text is always a JSON value.
@@ -102,5 +124,18 @@ impl<'de> Deserialize<'de> for Object {
             }
         }
         deserializer.deserialize_map(Members)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_repeated_goes_at_once() {
+        let body = format!("{{{}\"a\":2}}", "\"a\":1,".repeat(500_000));
+        let mut object = Object::parse(body.as_bytes()).unwrap();
+        assert_eq!(object.remove("a").unwrap().get(), "2");
+        assert_eq!((object.remove("a").is_none(), object.write()), (true, "{}".to_owned()));
     }
 }

@@ -2,8 +2,6 @@
 //!
 //! Owns: what each change means for them. What is not meant stays byte for byte. Must not know: the configuration.
 
-use serde_json::value::RawValue;
-
 use super::template::{Facts, Template};
 use crate::view::args;
 use crate::view::body::Form;
@@ -117,15 +115,7 @@ fn change_json(body: &[u8], changes: &[Change], facts: &Facts) -> Option<String>
         let is_there = object.get(name).is_some();
         has_changed |= match change {
             Change::Remove(_) => object.remove(name).is_some(),
-            Change::Rename(_, new) => {
-                let new = new.render(facts);
-                let value = if new == name { None } else { object.remove(name) };
-                value.is_some_and(|value| {
-                    object.remove(&new);
-                    object.set(&new, value);
-                    true
-                })
-            }
+            Change::Rename(_, new) => object.rename(name, &new.render(facts)),
             Change::Replace(_, value) if is_there => {
                 object.set(name, json::text(&value.render(facts)));
                 true
@@ -135,25 +125,13 @@ fn change_json(body: &[u8], changes: &[Change], facts: &Facts) -> Option<String>
                 true
             }
             Change::Append(_, value) => {
-                let list = appended(object.get(name), &value.render(facts))?;
-                object.set(name, list);
+                object.append(name, json::text(&value.render(facts)));
                 true
             }
             _ => false,
         };
     }
     has_changed.then(|| object.write())
-}
-
-/// A list with a text more. As in Kong, a text becomes a list of two, and what is neither is lost.
-fn appended(old: Option<&RawValue>, text: &str) -> Option<Box<RawValue>> {
-    let mut list: Vec<Box<RawValue>> = match old {
-        Some(old) if old.get().starts_with('[') => serde_json::from_str(old.get()).ok()?,
-        Some(old) if old.get().starts_with(['"', '{']) => vec![old.to_owned()],
-        _ => Vec::new(),
-    };
-    list.push(json::text(text));
-    serde_json::value::to_raw_value(&list).ok()
 }
 
 fn change_multipart(body: &[u8], boundary: &str, changes: &[Change], facts: &Facts) -> Option<Vec<u8>> {
