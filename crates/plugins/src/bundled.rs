@@ -24,6 +24,7 @@ pub(crate) mod request_termination;
 pub(crate) mod request_transformer;
 pub(crate) mod response_transformer;
 mod rules;
+pub(crate) mod statsd;
 pub(crate) mod syslog;
 pub(crate) mod tcp_log;
 pub(crate) mod udp_log;

@@ -29,6 +29,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("request-termination", "RequestTermination"),
     ("request-transformer", "RequestTransformer"),
     ("response-transformer", "ResponseTransformer"),
+    ("statsd", "Statsd"),
     ("syslog", "Syslog"),
     ("tcp-log", "TcpLog"),
     ("udp-log", "UdpLog"),

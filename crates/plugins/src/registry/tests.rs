@@ -25,6 +25,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("request-termination", include_str!("../../tests/data/RequestTermination.json")),
     ("request-transformer", include_str!("../../tests/data/RequestTransformer.json")),
     ("response-transformer", include_str!("../../tests/data/ResponseTransformer.json")),
+    ("statsd", include_str!("../../tests/data/Statsd.json")),
     ("syslog", include_str!("../../tests/data/Syslog.json")),
     ("tcp-log", include_str!("../../tests/data/TcpLog.json")),
     ("udp-log", include_str!("../../tests/data/UdpLog.json")),
