@@ -14,6 +14,7 @@ pub(crate) mod http_log;
 pub(crate) mod ip_restriction;
 pub(crate) mod jwt;
 pub(crate) mod key_auth;
+pub(crate) mod oauth2_introspection;
 pub(crate) mod opentelemetry;
 pub(crate) mod prometheus;
 pub(crate) mod rate_limiting;

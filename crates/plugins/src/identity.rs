@@ -33,6 +33,16 @@ pub(crate) fn authenticated(
     request.credential = Some(credential);
 }
 
+/// A credential was right, but it is nobody's whom we know.
+pub(crate) fn without_consumer(request: &mut Request, credential: Uuid, identifier: Option<HeaderValue>) {
+    for name in [CONSUMER_ID, CONSUMER_CUSTOM_ID, CONSUMER_USERNAME, ANONYMOUS] {
+        request.headers.remove(name);
+    }
+    set(&mut request.headers, CREDENTIAL, identifier);
+    request.consumer = None;
+    request.credential = Some(credential);
+}
+
 /// None was right, and the plugin's field `anonymous` names a consumer for that.
 pub(crate) fn anonymous<'a>(request: &mut Request, name: &str) -> Step<'a> {
     let Some(consumer) = request.directory.by_id_or_username(name).cloned() else {

@@ -69,6 +69,7 @@ pub const BUNDLED: &[Definition] = &[
     bundled::ip_restriction::DEFINITION,
     bundled::jwt::DEFINITION,
     bundled::key_auth::DEFINITION,
+    bundled::oauth2_introspection::DEFINITION,
     bundled::opentelemetry::DEFINITION,
     bundled::prometheus::DEFINITION,
     bundled::rate_limiting::DEFINITION,

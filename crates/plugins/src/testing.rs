@@ -48,6 +48,7 @@ fn value(field: &Field, json: &Json) -> Value {
             Default::Integers(numbers) => {
                 Value::List(numbers.iter().map(|number| Value::Integer(*number)).collect())
             }
+            Default::Empty if matches!(field.ty, Type::Map(..)) => Value::Map(Vec::new()),
             Default::Empty => Value::List(Vec::new()),
         },
         (_, Json::Bool(truth)) => Value::Boolean(*truth),

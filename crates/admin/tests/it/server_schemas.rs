@@ -21,6 +21,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("ip-restriction", "IpRestriction"),
     ("jwt", "Jwt"),
     ("key-auth", "KeyAuth"),
+    ("oauth2-introspection", "Oauth2Introspection"),
     ("opentelemetry", "Opentelemetry"),
     ("prometheus", "Prometheus"),
     ("rate-limiting", "RateLimiting"),

@@ -17,6 +17,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("ip-restriction", include_str!("../../tests/data/IpRestriction.json")),
     ("jwt", include_str!("../../tests/data/Jwt.json")),
     ("key-auth", include_str!("../../tests/data/KeyAuth.json")),
+    ("oauth2-introspection", include_str!("../../tests/data/Oauth2Introspection.json")),
     ("opentelemetry", include_str!("../../tests/data/Opentelemetry.json")),
     ("prometheus", include_str!("../../tests/data/Prometheus.json")),
     ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
@@ -96,6 +97,7 @@ fn compare_field(path: &str, field: &Field, json: &Json, differences: &mut Vec<(
         Default::Boolean(truth) => truth.into(),
         Default::Texts(texts) => texts.into(),
         Default::Integers(numbers) => numbers.into(),
+        Default::Empty if matches!(field.ty, Type::Map(..)) => Json::Object(serde_json::Map::new()),
         Default::Empty => Json::Array(Vec::new()),
     };
     // That of a record is the sum of its fields'.

@@ -20,14 +20,21 @@ type Noted = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
 impl Server {
     /// Answers with these statuses, one after the other, then with 200.
     pub(crate) async fn answering(statuses: &[u16]) -> Self {
+        Self::saying(statuses.iter().map(|status| (*status, String::new()))).await
+    }
+
+    /// The same with bodies of JSON.
+    pub(crate) async fn saying(answers: impl IntoIterator<Item = (u16, String)>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, noted) = (listener.local_addr().unwrap().port(), Noted::default());
         let notes = Arc::clone(&noted);
-        let statuses = Arc::new(Mutex::new(statuses.to_vec().into_iter()));
+        let answers: Vec<_> = answers.into_iter().collect();
+        let answers = Arc::new(Mutex::new(answers.into_iter()));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (notes, statuses) = (Arc::clone(&notes), Arc::clone(&statuses));
-                tokio::spawn(serve(stream, notes, move || statuses.lock().unwrap().next().unwrap_or(200)));
+                let (notes, answers) = (Arc::clone(&notes), Arc::clone(&answers));
+                let next = move || answers.lock().unwrap().next().unwrap_or((200, String::new()));
+                tokio::spawn(serve(stream, notes, next));
             }
         });
         Self { port, noted }
@@ -47,7 +54,7 @@ impl Server {
     }
 }
 
-async fn serve(mut stream: TcpStream, notes: Noted, status: impl Fn() -> u16) {
+async fn serve(mut stream: TcpStream, notes: Noted, next: impl Fn() -> (u16, String)) {
     let mut bytes = Vec::new();
     let mut buffer = [0; 16384];
     while let Ok(read @ 1..) = stream.read(&mut buffer).await {
@@ -61,7 +68,11 @@ async fn serve(mut stream: TcpStream, notes: Noted, status: impl Fn() -> u16) {
         }
         notes.lock().unwrap().push((head, bytes[end + 4..whole].to_vec()));
         bytes.drain(..whole);
-        let answer = format!("HTTP/1.1 {} x\r\ncontent-length: 0\r\n\r\n", status());
-        stream.write_all(answer.as_bytes()).await.unwrap();
+        let (status, body) = next();
+        let head = format!(
+            "HTTP/1.1 {status} x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        stream.write_all([head, body].concat().as_bytes()).await.unwrap();
     }
 }
