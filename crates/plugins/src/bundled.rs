@@ -19,5 +19,6 @@ mod redis;
 pub(crate) mod request_size_limiting;
 pub(crate) mod request_termination;
 pub(crate) mod request_transformer;
+pub(crate) mod response_ratelimiting;
 pub(crate) mod response_transformer;
 mod rules;

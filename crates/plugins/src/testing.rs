@@ -44,8 +44,13 @@ fn value(field: &Field, json: &Json) -> Value {
             Default::Integers(numbers) => {
                 Value::List(numbers.iter().map(|number| Value::Integer(*number)).collect())
             }
+            Default::Empty if matches!(field.ty, Type::Map(..)) => Value::Map(Vec::new()),
             Default::Empty => Value::List(Vec::new()),
         },
+        (Type::Map(_, values), Json::Object(entries)) => {
+            let entry = |(name, json): (&String, &Json)| (name.as_str().into(), value(values, json));
+            Value::Map(entries.iter().map(entry).collect())
+        }
         (_, Json::Bool(truth)) => Value::Boolean(*truth),
         (Type::Integer, Json::Number(number)) => Value::Integer(number.as_i64().unwrap()),
         (_, Json::Number(number)) => Value::Number(number.as_f64().unwrap()),
@@ -94,6 +99,11 @@ fn rules(fields: &'static [Field], record: &Record) -> Result<(), String> {
             (Type::Record(fields), Value::Record(record)) => rules(fields, record)?,
             (Type::Array(element) | Type::Set(element), Value::List(items)) => {
                 items.iter().try_for_each(|item| apply(element.rules, item))?;
+            }
+            (Type::Map(keys, _), Value::Map(entries)) => {
+                let key =
+                    |(name, _): &(Box<str>, Value)| apply(keys.rules, &Value::Text(Text::from(&**name)));
+                entries.iter().try_for_each(key)?;
             }
             _ => {}
         }
