@@ -1,13 +1,14 @@
 //! The plugins, a file or folder each: field list, code and tests together.
 //!
-//! Owns: which there are; [`crate::registry`] lists them. `rules` has what their field lists share. Must not know:
-//! each other.
+//! Owns: which there are; [`crate::registry`] lists them. `rules` and `redis` have what their field lists share,
+//! `counting` what those share that count. Must not know: each other.
 
 pub(crate) mod acl;
 pub(crate) mod basic_auth;
 pub(crate) mod bot_detection;
 pub(crate) mod correlation_id;
 pub(crate) mod cors;
+mod counting;
 pub(crate) mod file_log;
 pub(crate) mod hmac_auth;
 pub(crate) mod http_log;
@@ -23,6 +24,7 @@ mod redis;
 pub(crate) mod request_size_limiting;
 pub(crate) mod request_termination;
 pub(crate) mod request_transformer;
+pub(crate) mod response_ratelimiting;
 pub(crate) mod response_transformer;
 mod rules;
 pub(crate) mod statsd;

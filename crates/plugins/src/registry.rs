@@ -77,6 +77,7 @@ pub const BUNDLED: &[Definition] = &[
     bundled::request_size_limiting::DEFINITION,
     bundled::request_termination::DEFINITION,
     bundled::request_transformer::DEFINITION,
+    bundled::response_ratelimiting::DEFINITION,
     bundled::response_transformer::DEFINITION,
     bundled::statsd::DEFINITION,
     bundled::syslog::DEFINITION,

@@ -51,6 +51,10 @@ fn value(field: &Field, json: &Json) -> Value {
             Default::Empty if matches!(field.ty, Type::Map(..)) => Value::Map(Vec::new()),
             Default::Empty => Value::List(Vec::new()),
         },
+        (Type::Map(_, values), Json::Object(entries)) => {
+            let entry = |(name, json): (&String, &Json)| (name.as_str().into(), value(values, json));
+            Value::Map(entries.iter().map(entry).collect())
+        }
         (_, Json::Bool(truth)) => Value::Boolean(*truth),
         (Type::Integer, Json::Number(number)) => Value::Integer(number.as_i64().unwrap()),
         (_, Json::Number(number)) => Value::Number(number.as_f64().unwrap()),
@@ -58,9 +62,6 @@ fn value(field: &Field, json: &Json) -> Value {
         (Type::Array(element) | Type::Set(element), Json::Array(items)) => {
             Value::List(items.iter().map(|item| value(element, item)).collect())
         }
-        (Type::Map(_, values), Json::Object(entries)) => Value::Map(
-            entries.iter().map(|(key, json)| (Box::from(key.as_str()), value(values, json))).collect(),
-        ),
         (ty, json) => panic!("{json} for {ty:?}"),
     }
 }

@@ -29,6 +29,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("request-size-limiting", "RequestSizeLimiting"),
     ("request-termination", "RequestTermination"),
     ("request-transformer", "RequestTransformer"),
+    ("response-ratelimiting", "ResponseRatelimiting"),
     ("response-transformer", "ResponseTransformer"),
     ("statsd", "Statsd"),
     ("syslog", "Syslog"),

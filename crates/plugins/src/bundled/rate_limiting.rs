@@ -1,12 +1,8 @@
 //! `rate-limiting`: so many requests per second, minute, hour, day, month and year, and no more.
 //!
 //! Owns: whom a request counts for, and what is answered when it is one too many. Must not know: how counts are kept
-//! (`counters` does), where time is divided (`window` does). Headers and texts are Kong's.
+//! nor how time is divided (`counting` does). Headers and texts are Kong's.
 
-mod counters;
-mod window;
-
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::StatusCode;
@@ -17,8 +13,11 @@ use serde::Deserialize;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
-use self::counters::Counters;
-use self::window::Period;
+use super::counting::counters::Counters;
+use super::counting::told::{amount, whole};
+use super::counting::whom::{By, Whom};
+use super::counting::window::{Period, Window};
+use super::counting::{self, number};
 use super::{redis, rules};
 use crate::clock::Clock;
 use crate::plugin::{Answer, Plugin, Step};
@@ -100,17 +99,7 @@ pub(crate) const DEFINITION: Definition = Definition {
 };
 
 fn limits_grow(config: &Record) -> Result<(), (&'static str, String)> {
-    let given = |period: &Period| Some((period.name(), number(config, period.name())?));
-    let limits: Vec<(&'static str, f64)> = Period::ALL.iter().filter_map(given).collect();
-    for (index, (lower, small)) in limits.iter().enumerate() {
-        if let Some((upper, large)) = limits[index + 1..].iter().find(|(_, large)| large < small) {
-            let message = format!(
-                "The limit for {upper}({large:.1}) cannot be lower than the limit for {lower}({small:.1})"
-            );
-            return Err((upper, message));
-        }
-    }
-    Ok(())
+    counting::limits_grow(config).map_err(|(field, message)| (field, format!("The {message}")))
 }
 
 fn what_is_counted_is_named(config: &Record) -> Result<(), (&'static str, String)> {
@@ -131,13 +120,6 @@ fn sync_rate_fits(config: &Record) -> Result<(), (&'static str, String)> {
     Err(("sync_rate", "sync_rate can only be used with the redis policy".to_owned()))
 }
 
-fn number(config: &Record, name: &str) -> Option<f64> {
-    match config.get(name) {
-        Some(postern_model::Value::Number(number)) => Some(*number),
-        _ => None,
-    }
-}
-
 #[derive(Deserialize)]
 struct Config {
     second: Option<f64>,
@@ -154,24 +136,10 @@ struct Config {
     error_message: Option<String>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum By {
-    Consumer,
-    ConsumerGroup,
-    Credential,
-    Header,
-    Ip,
-    Path,
-    Service,
-}
-
 struct RateLimiting {
     id: Uuid,
     limits: SmallVec<[Limit; 2]>,
-    by: By,
-    header: Option<HeaderName>,
-    path: Option<String>,
+    whom: Whom,
     hide_client_headers: bool,
     status: StatusCode,
     message: String,
@@ -183,7 +151,7 @@ struct RateLimiting {
 struct Limit {
     period: Period,
     limit: f64,
-    /// How many requests pass: a limit of 1.5 lets two through, as in Kong.
+    /// How many requests pass.
     passes: u32,
     /// `X-RateLimit-Limit-...` and `X-RateLimit-Remaining-...`, made once: making a name checks it.
     names: [HeaderName; 2],
@@ -206,9 +174,11 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     Ok(Box::new(RateLimiting {
         id: context.id,
         limits: limits.collect(),
-        by: config.limit_by.unwrap_or(By::Consumer),
-        header: header.map_err(|_| "header_name: not the name of a header")?,
-        path: config.path,
+        whom: Whom {
+            by: config.limit_by.unwrap_or(By::Consumer),
+            header: header.map_err(|_| "header_name: not the name of a header")?,
+            path: config.path,
+        },
         hide_client_headers: config.hide_client_headers,
         status: status.map_err(|_| "error_code: not a status")?,
         message: config.error_message.unwrap_or_else(|| "API rate limit exceeded".to_owned()),
@@ -219,14 +189,9 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
 }
 
 impl Limit {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "saturates, which is what is meant"
-    )]
     fn new(period: Period, limit: f64) -> Self {
         let names = [period.limit_header(), period.remaining_header()];
-        Self { period, limit, passes: limit.ceil() as u32, names, value: amount(limit) }
+        Self { period, limit, passes: counting::passes(limit), names, value: amount(limit) }
     }
 
     /// What is left after so many requests.
@@ -257,15 +222,15 @@ impl Plugin for RateLimiting {
 impl RateLimiting {
     /// Counts a request, unless it is one too many: then it counts for none of the limits.
     fn count(&self, request: &Request, now: u64) -> (SmallVec<[Usage; 6]>, bool) {
-        let who = self.who(request);
-        let mut counted: SmallVec<[(u128, window::Window); 6]> = SmallVec::new();
+        let who = self.whom.of(request);
+        let mut counted: SmallVec<[(u128, Window); 6]> = SmallVec::new();
         let mut usages: SmallVec<[Usage; 6]> = SmallVec::new();
         let mut passes = true;
         for limit in &self.limits {
             let window = limit.period.window(now);
             let key = self.counters.key(&(self.id, limit.period, who.as_ref()));
             // Once a limit is reached, the others are only looked at.
-            let used = match passes.then(|| self.counters.add(key, &window, limit.passes)) {
+            let used = match passes.then(|| self.counters.add(key, &window, 1, limit.passes)) {
                 Some(Some(used)) => {
                     counted.push((key, window));
                     used
@@ -280,39 +245,11 @@ impl RateLimiting {
         }
         if !passes {
             for (index, (key, window)) in counted.iter().enumerate() {
-                self.counters.take_back(*key, window);
+                self.counters.take_back(*key, window, 1);
                 usages[index].left += 1.0;
             }
         }
         (usages, passes)
-    }
-
-    /// For whom it counts.
-    fn who<'r>(&self, request: &'r Request) -> Cow<'r, [u8]> {
-        let id = |id: &'r Uuid| Cow::Borrowed(id.as_bytes().as_slice());
-        let consumer = request.consumer.as_deref();
-        let who = match self.by {
-            By::Consumer => {
-                consumer.map(|consumer| id(&consumer.id)).or_else(|| request.credential.as_ref().map(id))
-            }
-            By::ConsumerGroup => {
-                consumer.and_then(|consumer| consumer.groups.first()).map(|(group, _)| id(group))
-            }
-            By::Credential => request.credential.as_ref().map(id),
-            By::Service => request.service.as_deref().map(|service| id(&service.id)),
-            By::Header => {
-                let value = self.header.as_ref().and_then(|name| request.headers.get(name));
-                value.map(|value| Cow::Borrowed(value.as_bytes()))
-            }
-            By::Path => Some(request.client_path())
-                .filter(|path| Some(*path) == self.path.as_deref())
-                .map(|path| Cow::Borrowed(path.as_bytes())),
-            By::Ip => None,
-        };
-        who.unwrap_or_else(|| match request.client.ip {
-            std::net::IpAddr::V4(ip) => Cow::Owned(ip.octets().to_vec()),
-            std::net::IpAddr::V6(ip) => Cow::Owned(ip.octets().to_vec()),
-        })
     }
 
     /// Puts the headers aside that every response to the request gets.
@@ -340,41 +277,6 @@ impl RateLimiting {
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 const REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 const RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
-
-/// A number as a header has it.
-fn amount(number: f64) -> HeaderValue {
-    if number.fract() == 0.0 && number < 1e15 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a whole number from 0 to 1e15"
-        )]
-        return whole(number as u64);
-    }
-    // Digits, a dot and `inf` can always stand in a header.
-    HeaderValue::try_from(number.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
-/// All numbers of up to three digits, one after the other, so that most values need no memory.
-static DIGITS: [u8; 3000] = {
-    let mut digits = [0; 3000];
-    let mut n = 0;
-    while n < 1000 {
-        digits[n * 3] = b'0' + (n / 100) as u8;
-        digits[n * 3 + 1] = b'0' + (n / 10 % 10) as u8;
-        digits[n * 3 + 2] = b'0' + (n % 10) as u8;
-        n += 1;
-    }
-    digits
-};
-
-fn whole(number: u64) -> HeaderValue {
-    let digits = usize::try_from(number).ok().filter(|n| *n < 1000).and_then(|n| {
-        let skipped = usize::from(n < 100) + usize::from(n < 10);
-        std::str::from_utf8(&DIGITS[n * 3 + skipped..n * 3 + 3]).ok()
-    });
-    digits.map_or_else(|| HeaderValue::from(number), HeaderValue::from_static)
-}
 
 #[cfg(test)]
 mod tests;

@@ -25,6 +25,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("request-size-limiting", include_str!("../../tests/data/RequestSizeLimiting.json")),
     ("request-termination", include_str!("../../tests/data/RequestTermination.json")),
     ("request-transformer", include_str!("../../tests/data/RequestTransformer.json")),
+    ("response-ratelimiting", include_str!("../../tests/data/ResponseRatelimiting.json")),
     ("response-transformer", include_str!("../../tests/data/ResponseTransformer.json")),
     ("statsd", include_str!("../../tests/data/Statsd.json")),
     ("syslog", include_str!("../../tests/data/Syslog.json")),

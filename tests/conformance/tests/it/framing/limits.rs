@@ -219,3 +219,29 @@ async fn bodies_have_a_size() {
     );
     assert_eq!(wire::replies(&wire::exchange(gateway.http, more.as_bytes()).await)[0].status, 413);
 }
+
+#[tokio::test]
+async fn a_plugin_may_limit_bodies_that_do_not_say_their_length() {
+    let upstream = Upstream::honest().await;
+    let plugin =
+        "  plugins: [{name: request-size-limiting, config: {allowed_payload_size: 1, size_unit: kilobytes}}]";
+    let gateway = gateway_with(&upstream, plugin, &[]).await;
+    for path in ["/open", "/stream"] {
+        for (size, status) in [(1024, 200), (1025, 413), (200_000, 413)] {
+            let body = "x".repeat(size);
+            let request = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n\
+                 200\r\n{}\r\n{:x}\r\n{}\r\n0\r\n\r\n",
+                &body[..512],
+                size - 512,
+                &body[512..]
+            );
+            let got = wire::replies(&wire::exchange(gateway.http, request.as_bytes()).await);
+            assert_eq!(got[0].status, status, "{path} {size}");
+            let told = got[0].text().contains("\"message\":\"Request size limit exceeded\"");
+            assert_eq!(told, status == 413, "{path} {size}");
+            let whole = upstream.take().iter().filter(|heard| heard.complete).count();
+            assert_eq!(whole, usize::from(status == 200), "{path} {size}");
+        }
+    }
+}

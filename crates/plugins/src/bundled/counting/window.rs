@@ -6,7 +6,7 @@ use http::header::HeaderName;
 
 /// A length of time for which there may be a limit. From short to long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) enum Period {
+pub(in crate::bundled) enum Period {
     Second,
     Minute,
     Hour,
@@ -17,22 +17,22 @@ pub(super) enum Period {
 
 /// A window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Window {
+pub(in crate::bundled) struct Window {
     /// When it began, in seconds since 1970. Enough until 2106.
-    pub(super) start: u32,
+    pub(in crate::bundled) start: u32,
     /// How many seconds later its count is worth nothing, at the latest.
-    pub(super) length: u32,
+    pub(in crate::bundled) length: u32,
 }
 
 const DAY: u64 = 86_400;
 
 impl Period {
     /// All, from short to long.
-    pub(super) const ALL: [Self; 6] =
+    pub(in crate::bundled) const ALL: [Self; 6] =
         [Self::Second, Self::Minute, Self::Hour, Self::Day, Self::Month, Self::Year];
 
     /// The name of the field.
-    pub(super) fn name(self) -> &'static str {
+    pub(in crate::bundled) fn name(self) -> &'static str {
         match self {
             Self::Second => "second",
             Self::Minute => "minute",
@@ -44,7 +44,7 @@ impl Period {
     }
 
     /// The window that this moment is in, in seconds since 1970.
-    pub(super) fn window(self, now: u64) -> Window {
+    pub(in crate::bundled) fn window(self, now: u64) -> Window {
         let (start, length) = match self {
             Self::Second => (now, 1),
             Self::Minute => (now - now % 60, 60),
@@ -57,7 +57,7 @@ impl Period {
     }
 
     /// The seconds until the window ends, as Kong tells them: a month has 30 days, a year 365, and it is never zero.
-    pub(super) fn reset(self, window: &Window, now: u64) -> u32 {
+    pub(in crate::bundled) fn reset(self, window: &Window, now: u64) -> u32 {
         let length: u32 = match self {
             Self::Month => 30 * 86_400,
             Self::Year => 365 * 86_400,
@@ -68,7 +68,7 @@ impl Period {
     }
 
     /// `X-RateLimit-Limit-...`
-    pub(super) fn limit_header(self) -> HeaderName {
+    pub(in crate::bundled) fn limit_header(self) -> HeaderName {
         HeaderName::from_static(match self {
             Self::Second => "x-ratelimit-limit-second",
             Self::Minute => "x-ratelimit-limit-minute",
@@ -80,7 +80,7 @@ impl Period {
     }
 
     /// `X-RateLimit-Remaining-...`
-    pub(super) fn remaining_header(self) -> HeaderName {
+    pub(in crate::bundled) fn remaining_header(self) -> HeaderName {
         HeaderName::from_static(match self {
             Self::Second => "x-ratelimit-remaining-second",
             Self::Minute => "x-ratelimit-remaining-minute",

@@ -19,7 +19,7 @@ const COUNTS_MAX: usize = 8192;
 
 /// Counts by key and window; those of older windows are forgotten.
 #[derive(Debug)]
-pub(super) struct Counters {
+pub(in crate::bundled) struct Counters {
     /// Two, because the hash must be so long that nobody shares a count by chance.
     hashers: [RandomState; 2],
     shards: Box<[Shard]>,
@@ -43,39 +43,39 @@ impl Default for Counters {
 
 impl Counters {
     /// The key of what is counted together.
-    pub(super) fn key(&self, what: &impl Hash) -> u128 {
+    pub(in crate::bundled) fn key(&self, what: &impl Hash) -> u128 {
         let [high, low] = self.hashers.each_ref().map(|hasher| u128::from(hasher.hash_one(what)));
         high << 64 | low
     }
 
-    /// Counts one more, if that makes no more than `max`; gives the new count.
-    pub(super) fn add(&self, key: u128, window: &Window, max: u32) -> Option<u32> {
+    /// Counts so many more, if fewer than `max` were counted; gives the new count, which may then be above `max`.
+    pub(in crate::bundled) fn add(&self, key: u128, window: &Window, more: u32, max: u32) -> Option<u32> {
         let shard = self.shard(key);
         if let Some(count) = shard.read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            return count.add(window.start, max);
+            return count.add(window.start, more, max);
         }
         let mut counts = shard.write().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= COUNTS_MAX && !counts.contains_key(&key) {
             make_room(&mut counts, window.start);
         }
         let new = || Count { state: AtomicU64::new(pack(window.start, 0)), length: window.length };
-        counts.entry(key).or_insert_with(new).add(window.start, max)
+        counts.entry(key).or_insert_with(new).add(window.start, more, max)
     }
 
-    /// Takes one back that was counted.
-    pub(super) fn take_back(&self, key: u128, window: &Window) {
+    /// Takes so many back that were counted.
+    pub(in crate::bundled) fn take_back(&self, key: u128, window: &Window, less: u32) {
         if let Some(count) = self.shard(key).read().unwrap_or_else(PoisonError::into_inner).get(&key) {
-            let less = |state| match unpack(state) {
-                (start, used) if start == window.start && used > 0 => Some(pack(start, used - 1)),
+            let left = |state| match unpack(state) {
+                (start, used) if start == window.start => Some(pack(start, used.saturating_sub(less))),
                 _ => None,
             };
             // Where the window is over by now, there is nothing to take back.
-            let _ = count.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+            let _ = count.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, left);
         }
     }
 
     /// How many were counted.
-    pub(super) fn used(&self, key: u128, window: &Window) -> u32 {
+    pub(in crate::bundled) fn used(&self, key: u128, window: &Window) -> u32 {
         let counts = self.shard(key).read().unwrap_or_else(PoisonError::into_inner);
         counts.get(&key).map_or(0, |count| match unpack(count.state.load(Ordering::Relaxed)) {
             (start, used) if start == window.start => used,
@@ -90,23 +90,23 @@ impl Counters {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(in crate::bundled) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.read().unwrap().len()).sum()
     }
 }
 
 impl Count {
-    fn add(&self, start: u32, max: u32) -> Option<u32> {
-        let more = |state| {
+    fn add(&self, start: u32, more: u32, max: u32) -> Option<u32> {
+        let after = |state| {
             let used = match unpack(state) {
                 (known, used) if known == start => used,
                 // Another window: nothing was counted in this one.
                 _ => 0,
             };
-            (used < max).then(|| pack(start, used + 1))
+            (used < max).then(|| pack(start, used.saturating_add(more)))
         };
-        let before = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).ok()?;
-        more(before).map(|state| unpack(state).1)
+        let before = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, after).ok()?;
+        after(before).map(|state| unpack(state).1)
     }
 }
 
@@ -143,16 +143,30 @@ mod tests {
     fn no_more_than_the_limit_are_counted() {
         let counters = Counters::default();
         let key = counters.key(&"a");
-        let counted: Vec<_> = (0..4).map(|_| counters.add(key, &WINDOW, 3)).collect();
+        let counted: Vec<_> = (0..4).map(|_| counters.add(key, &WINDOW, 1, 3)).collect();
         assert_eq!(counted, [Some(1), Some(2), Some(3), None]);
-        counters.take_back(key, &WINDOW);
+        counters.take_back(key, &WINDOW, 1);
         assert_eq!(counters.used(key, &WINDOW), 2);
         let next = Window { start: 660, ..WINDOW };
-        assert_eq!((counters.used(key, &next), counters.add(key, &next, 3)), (0, Some(1)));
+        assert_eq!((counters.used(key, &next), counters.add(key, &next, 1, 3)), (0, Some(1)));
         // One that was counted in the window before.
-        counters.take_back(key, &WINDOW);
+        counters.take_back(key, &WINDOW, 1);
         assert_eq!(counters.used(key, &next), 1);
-        assert_eq!(counters.add(counters.key(&"b"), &WINDOW, 0), None);
+        assert_eq!(counters.add(counters.key(&"b"), &WINDOW, 1, 0), None);
+    }
+
+    #[test]
+    fn several_are_counted_at_once() {
+        let counters = Counters::default();
+        let key = counters.key(&"a");
+        let counted: Vec<_> =
+            [5, 7, 1].into_iter().map(|more| counters.add(key, &WINDOW, more, 10)).collect();
+        assert_eq!(counted, [Some(5), Some(12), None]);
+        counters.take_back(key, &WINDOW, 7);
+        assert_eq!(counters.add(key, &WINDOW, u32::MAX, 10), Some(u32::MAX));
+        counters.take_back(key, &WINDOW, u32::MAX);
+        counters.take_back(key, &WINDOW, 1);
+        assert_eq!(counters.used(key, &WINDOW), 0);
     }
 
     #[test]
@@ -160,7 +174,7 @@ mod tests {
         let counters = Counters::default();
         let key = counters.key(&"a");
         let passed: usize = std::thread::scope(|scope| {
-            let count = || (0..1000).filter(|_| counters.add(key, &WINDOW, 1500).is_some()).count();
+            let count = || (0..1000).filter(|_| counters.add(key, &WINDOW, 1, 1500).is_some()).count();
             let threads: Vec<_> = (0..4).map(|_| scope.spawn(count)).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).sum()
         });
@@ -172,17 +186,17 @@ mod tests {
         let counters = Counters::default();
         let long = Window { start: 0, length: 100_000 };
         let kept: Vec<u128> = (0..1000).map(|n| counters.key(&("kept", n))).collect();
-        kept.iter().for_each(|key| assert_eq!(counters.add(*key, &long, 9), Some(1)));
+        kept.iter().for_each(|key| assert_eq!(counters.add(*key, &long, 1, 9), Some(1)));
         for second in 0..100 {
             let window = Window { start: second, length: 1 };
             for n in 0..10_000 {
-                counters.add(counters.key(&(second, n)), &window, 9);
+                counters.add(counters.key(&(second, n)), &window, 1, 9);
             }
         }
         assert!(counters.len() <= SHARDS * COUNTS_MAX);
         assert!(kept.iter().all(|key| counters.used(*key, &long) == 1));
         for n in 0..600_000 {
-            counters.add(counters.key(&n), &long, 9);
+            counters.add(counters.key(&n), &long, 1, 9);
         }
         assert!(counters.len() <= SHARDS * COUNTS_MAX);
     }
