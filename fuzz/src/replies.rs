@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use postern_secrets::Secret;
 use postern_secrets::fuzzing::{self, Answer};
-use postern_secrets::oauth2::{ClientAuthentication, ClientCredentials};
+use postern_secrets::oauth2::{ClientAuthentication, TokenClient};
 use postern_secrets::trail::Trail;
 use serde_json::Value;
 
@@ -56,16 +56,14 @@ pub fn vault_reply(data: &[u8]) {
 pub fn idp_reply(data: &[u8]) {
     let Some((words, body)) = input(data) else { return };
     let answer = answer(&words, body);
-    let client = ClientCredentials {
-        endpoint: "https://idp.test/token".parse().expect("it is a URL"),
-        client_id: Secret::from("client"),
-        client_secret: Secret::from(SENT),
+    let endpoint = "https://idp.test/token".parse().expect("it is a URL");
+    let client = TokenClient {
         authentication: match words[0] {
             "basic" => ClientAuthentication::Basic,
             _ => ClientAuthentication::Post,
         },
         audiences: vec!["vault".to_owned()],
-        scopes: Vec::new(),
+        ..TokenClient::new(endpoint, Secret::from("client"), Secret::from(SENT))
     };
     let outcome = fuzzing::idp(&client, &answer);
     let hint = outcome.as_ref().err().and_then(|error| error.hint()).unwrap_or_default();

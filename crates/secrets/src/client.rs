@@ -313,6 +313,15 @@ impl Outgoing {
         &self.secrets
     }
 
+    /// The body, where it is text.
+    #[cfg(test)]
+    pub(crate) fn sent(&self) -> &str {
+        match &self.body {
+            Content::Secret(body) => body.expose(),
+            Content::None | Content::Plain(_) => "",
+        }
+    }
+
     /// The same with an ordinary header.
     pub fn header(mut self, name: HeaderName, value: &str) -> Result<Self, TransportError> {
         let value = header_value(&name, value)?;

@@ -6,7 +6,7 @@
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
 use crate::client::{Reply, Trust, TrustError, Untrusted, trust, verify};
-use crate::oauth2::{AccessToken, ClientCredentials, OAuth2Error};
+use crate::oauth2::{AccessToken, OAuth2Error, TokenClient};
 use crate::secret::Secret;
 use crate::snapshot::{self, Key};
 use crate::subkey;
@@ -37,8 +37,8 @@ impl Answer<'_> {
 /// What a client of an identity provider makes of an answer.
 ///
 /// # Errors
-/// As [`ClientCredentials::token`].
-pub fn idp(client: &ClientCredentials, answer: &Answer<'_>) -> Result<AccessToken, OAuth2Error> {
+/// As [`TokenClient::token`].
+pub fn idp(client: &TokenClient, answer: &Answer<'_>) -> Result<AccessToken, OAuth2Error> {
     client.answered(&answer.reply(client.request()?.secrets()))
 }
 

@@ -1,16 +1,19 @@
-//! The OAuth2 client-credentials grant (RFC 6749, 4.4): client id and secret → access token.
+//! OAuth2's grants without a browser: client id and secret → access token (client credentials, RFC 6749, 4.4), or those and
+//! a user's name and password (4.3).
 //!
-//! Owns: the request, both ways to show the client's secret, and what to make of every reply. Must not know: what
+//! Owns: the request, the ways to show the client's secret, and what to make of every reply. Must not know: what
 //! the token is for. Tokens and client secrets stay in [`Secret`], which is why this is not a library's type
 //! (docs/decisions/0003).
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use aws_lc_rs::hmac;
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::Method;
-use http::header::{ACCEPT, AUTHORIZATION};
+use http::header::{ACCEPT, AUTHORIZATION, HeaderName};
 use serde::Deserialize;
+use serde_json::json;
 use thiserror::Error;
 use url::Url;
 use zeroize::Zeroizing;
@@ -22,30 +25,51 @@ use crate::trail::Trail;
 /// How long a token is kept whose reply does not say how long it lives.
 const UNSTATED_LIFE: Duration = Duration::from_secs(60);
 
-/// A client of an identity provider.
+/// A client of an identity provider, and how it asks for tokens.
 #[derive(Clone, Debug)]
-pub struct ClientCredentials {
+pub struct TokenClient {
     /// Where tokens are issued.
     pub endpoint: Url,
-    /// The client's id.
+    /// The client's id; not sent where it is empty.
     pub client_id: Secret,
     /// The client's secret.
     pub client_secret: Secret,
     /// How the secret is shown.
     pub authentication: ClientAuthentication,
+    /// Name and password of a user, for the password grant; without, it is the client-credentials grant.
+    pub user: Option<(Secret, Secret)>,
     /// For whom the token shall be; one `audience` parameter each.
     pub audiences: Vec<String>,
     /// What the token shall allow; one `scope` parameter with blanks.
     pub scopes: Vec<String>,
+    /// Headers besides those of the grant.
+    pub headers: Vec<(HeaderName, Secret)>,
+    /// Parameters besides those of the grant.
+    pub parameters: Vec<(String, Secret)>,
+    /// How long a token lives whose reply does not say: 60 seconds.
+    pub unstated_life: Duration,
 }
 
-/// How a client shows its secret (RFC 6749, 2.3.1).
+/// How a client shows its secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuthentication {
-    /// `client_id` and `client_secret` in the form.
+    /// `client_id` and `client_secret` in the form (RFC 6749, 2.3.1).
     Post,
-    /// The header `Authorization: Basic`.
+    /// The header `Authorization: Basic` (RFC 6749, 2.3.1).
     Basic,
+    /// A JWT that is signed with the secret (RFC 7523, 2.2).
+    Jwt(JwtAlgorithm),
+    /// Not at all: a public client.
+    None,
+}
+
+/// How a JWT is signed with a secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-512.
+    Hs512,
 }
 
 /// An access token.
@@ -107,7 +131,23 @@ enum Seconds {
     Text(String),
 }
 
-impl ClientCredentials {
+impl TokenClient {
+    /// A client that asks for nothing in particular, by the client-credentials grant.
+    pub fn new(endpoint: Url, client_id: Secret, client_secret: Secret) -> Self {
+        Self {
+            endpoint,
+            client_id,
+            client_secret,
+            authentication: ClientAuthentication::Post,
+            user: None,
+            audiences: Vec::new(),
+            scopes: Vec::new(),
+            headers: Vec::new(),
+            parameters: Vec::new(),
+            unstated_life: UNSTATED_LIFE,
+        }
+    }
+
     /// Asks for a token, once.
     pub async fn token(&self, client: &Client, trail: &Trail) -> Result<AccessToken, OAuth2Error> {
         let mut step = trail.step("get a token from the identity provider");
@@ -141,7 +181,7 @@ impl ClientCredentials {
             let token: TokenReply = serde_json::from_slice(reply.body()).map_err(|_| {
                 not_a_token(&format!("with {}, not with a JSON token", media_type(&reply.media_type)))
             })?;
-            let life = token.expires_in.and_then(Seconds::duration).unwrap_or(UNSTATED_LIFE);
+            let life = token.expires_in.and_then(Seconds::duration).unwrap_or(self.unstated_life);
             return match token.access_token {
                 Some(token) if !token.expose().is_empty() => Ok(AccessToken { token, life }),
                 _ => Err(not_a_token("without an access_token")),
@@ -162,39 +202,112 @@ impl ClientCredentials {
     }
 
     pub(crate) fn request(&self) -> Result<Outgoing, TransportError> {
-        // Written by hand into a buffer that is wiped: a serialiser's own buffer would not be.
-        let mut form = Zeroizing::new(String::with_capacity(1024 + 3 * self.client_secret.expose().len()));
-        let mut pair = |name: &str, value: &str| {
-            if !form.is_empty() {
-                form.push('&');
-            }
-            form.push_str(name);
-            form.push('=');
-            form.extend(form_urlencoded::byte_serialize(value.as_bytes()));
-        };
-        pair("grant_type", "client_credentials");
+        let mut outgoing =
+            Outgoing::new(Method::POST, self.endpoint.clone()).header(ACCEPT, "application/json")?;
+        for (name, value) in &self.headers {
+            outgoing = outgoing.secret_header(name.clone(), value)?;
+        }
+        let mut form = Form::with_room_for(self);
+        form.pair("grant_type", if self.user.is_some() { "password" } else { "client_credentials" });
+        let mut within = vec![&self.client_secret];
+        if let Some((name, password)) = &self.user {
+            form.pair("username", name.expose());
+            form.pair("password", password.expose());
+            within.push(password);
+        }
         for audience in &self.audiences {
-            pair("audience", audience);
+            form.pair("audience", audience);
         }
         if !self.scopes.is_empty() {
-            pair("scope", &self.scopes.join(" "));
+            form.pair("scope", &self.scopes.join(" "));
         }
-        let outgoing =
-            Outgoing::new(Method::POST, self.endpoint.clone()).header(ACCEPT, "application/json")?;
+        for (name, value) in &self.parameters {
+            form.pair(name, value.expose());
+            within.push(value);
+        }
+        let has_id = !self.client_id.expose().is_empty();
+        // The reply may repeat what was made of the secret.
+        let mut made = None;
         match self.authentication {
             ClientAuthentication::Post => {
-                pair("client_id", self.client_id.expose());
-                pair("client_secret", self.client_secret.expose());
-                Ok(outgoing.body(FORM, form, &[&self.client_secret]))
+                form.pair("client_id", self.client_id.expose());
+                form.pair("client_secret", self.client_secret.expose());
             }
             ClientAuthentication::Basic => {
                 let header = basic(&self.client_id, &self.client_secret);
-                // The reply may repeat it without the word before it.
-                let pair = header.expose().strip_prefix(BASIC).map(Secret::from).unwrap_or(header.clone());
-                let within = [&self.client_secret, &pair];
-                Ok(outgoing.secret_header(AUTHORIZATION, &header)?.body(FORM, form, &within))
+                outgoing = outgoing.secret_header(AUTHORIZATION, &header)?;
+                // Perhaps without the word before it.
+                made = Some(header.expose().strip_prefix(BASIC).map(Secret::from).unwrap_or(header.clone()));
             }
+            ClientAuthentication::Jwt(algorithm) => {
+                let assertion = self.assertion(algorithm);
+                form.pair("client_id", self.client_id.expose());
+                form.pair("client_assertion_type", "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+                form.pair("client_assertion", assertion.expose());
+                made = Some(assertion);
+            }
+            ClientAuthentication::None if has_id => form.pair("client_id", self.client_id.expose()),
+            ClientAuthentication::None => {}
         }
+        within.extend(&made);
+        // Of nothing there is nothing to be found in a reply.
+        within.retain(|secret| !secret.expose().is_empty());
+        Ok(outgoing.body(FORM, form.0, &within))
+    }
+
+    /// A JWT about this client for this endpoint, of use for a minute and once.
+    fn assertion(&self, algorithm: JwtAlgorithm) -> Secret {
+        let now = now();
+        let (name, hash) = match algorithm {
+            JwtAlgorithm::Hs256 => ("HS256", hmac::HMAC_SHA256),
+            JwtAlgorithm::Hs512 => ("HS512", hmac::HMAC_SHA512),
+        };
+        let id = self.client_id.expose();
+        let claims = json!({
+            "iss": id, "sub": id, "aud": self.endpoint.as_str(), "iat": now, "exp": now + 60,
+            "jti": format!("{:032x}", fastrand::u128(..)),
+        });
+        let header = json!({"alg": name, "typ": "JWT"});
+        let part = |json: serde_json::Value| URL_SAFE_NO_PAD.encode(json.to_string());
+        let signed = [part(header), part(claims)].join(".");
+        let key = hmac::Key::new(hash, self.client_secret.expose().as_bytes());
+        let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
+        Secret::from([signed, signature].join("."))
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the other side compares it with its own time of day")]
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A form, written by hand into a buffer that is wiped: a serialiser's own buffer would not be.
+struct Form(Zeroizing<String>);
+
+impl Form {
+    /// It must not grow: what was moved would stay behind.
+    fn with_room_for(client: &TokenClient) -> Self {
+        let user = client.user.iter().flat_map(|(name, password)| [name, password]);
+        let parameters = client.parameters.iter().map(|(_, value)| value);
+        let secrets = [&client.client_id, &client.client_secret].into_iter().chain(user).chain(parameters);
+        let plain = client
+            .audiences
+            .iter()
+            .chain(&client.scopes)
+            .chain(client.parameters.iter().map(|(name, _)| name));
+        let length = secrets.map(|secret| secret.expose().len()).sum::<usize>()
+            + plain.map(|text| text.len() + 16).sum::<usize>()
+            + 2 * client.endpoint.as_str().len();
+        Self(Zeroizing::new(String::with_capacity(2048 + 3 * length)))
+    }
+
+    fn pair(&mut self, name: &str, value: &str) {
+        if !self.0.is_empty() {
+            self.0.push('&');
+        }
+        self.0.extend(form_urlencoded::byte_serialize(name.as_bytes()));
+        self.0.push('=');
+        self.0.extend(form_urlencoded::byte_serialize(value.as_bytes()));
     }
 }
 
@@ -208,6 +321,11 @@ impl OAuth2Error {
             Self::Transport(_) | Self::NotAToken { .. } => true,
             Self::Refused { status, .. } => *status == 429 || *status >= 500,
         }
+    }
+
+    /// Whether the IdP does not know this client or its secret: fresh ones may be to be had.
+    pub fn refuses_the_client(&self) -> bool {
+        matches!(self, Self::Refused { status: 400 | 401 | 403, .. })
     }
 
     /// What to do about it, for people.
@@ -290,14 +408,70 @@ mod tests {
         assert_eq!(header.expose(), format!("Basic {}", STANDARD.encode("a+b%3Ac:p%25%2B")));
     }
 
-    fn client(authentication: ClientAuthentication) -> ClientCredentials {
-        ClientCredentials {
-            endpoint: Url::parse("https://idp.test/token").unwrap(),
-            client_id: Secret::from("client"),
-            client_secret: Secret::from("s3cr3t/+"),
-            authentication,
-            audiences: Vec::new(),
-            scopes: Vec::new(),
+    fn client(authentication: ClientAuthentication) -> TokenClient {
+        let endpoint = Url::parse("https://idp.test/token").unwrap();
+        let client = TokenClient::new(endpoint, Secret::from("client"), Secret::from("s3cr3t/+"));
+        TokenClient { authentication, ..client }
+    }
+
+    /// The form of a request, decoded.
+    fn form(client: &TokenClient) -> Vec<(String, String)> {
+        let request = client.request().unwrap();
+        form_urlencoded::parse(request.sent().as_bytes()).into_owned().collect()
+    }
+
+    fn pair(name: &str, value: &str) -> (String, String) {
+        (name.to_owned(), value.to_owned())
+    }
+
+    #[test]
+    fn each_grant_says_what_it_has_to() {
+        let post = client(ClientAuthentication::Post);
+        let expected =
+            [("grant_type", "client_credentials"), ("client_id", "client"), ("client_secret", "s3cr3t/+")];
+        assert_eq!(form(&post), expected.map(|(name, value)| pair(name, value)));
+        let user = TokenClient {
+            user: Some((Secret::from("me"), Secret::from("p&w"))),
+            scopes: vec!["a".to_owned(), "b".to_owned()],
+            audiences: vec!["x".to_owned()],
+            parameters: vec![("re source".to_owned(), Secret::from("r=1"))],
+            ..client(ClientAuthentication::None)
+        };
+        let expected = [
+            ("grant_type", "password"),
+            ("username", "me"),
+            ("password", "p&w"),
+            ("audience", "x"),
+            ("scope", "a b"),
+            ("re source", "r=1"),
+            ("client_id", "client"),
+        ];
+        assert_eq!(form(&user), expected.map(|(name, value)| pair(name, value)));
+    }
+
+    #[test]
+    fn an_assertion_is_signed_with_the_secret_and_says_for_whom_it_is() {
+        for (algorithm, name, hash) in [
+            (JwtAlgorithm::Hs256, "HS256", hmac::HMAC_SHA256),
+            (JwtAlgorithm::Hs512, "HS512", hmac::HMAC_SHA512),
+        ] {
+            let form = form(&client(ClientAuthentication::Jwt(algorithm)));
+            assert!(!form.iter().any(|(name, _)| name == "client_secret"));
+            let (_, assertion) = form.iter().find(|(name, _)| name == "client_assertion").unwrap();
+            let (signed, signature) = assertion.rsplit_once('.').unwrap();
+            let key = hmac::Key::new(hash, b"s3cr3t/+");
+            hmac::verify(&key, signed.as_bytes(), &URL_SAFE_NO_PAD.decode(signature).unwrap()).unwrap();
+            let part = |text: &str| -> serde_json::Value {
+                serde_json::from_slice(&URL_SAFE_NO_PAD.decode(text).unwrap()).unwrap()
+            };
+            let (header, claims) = signed.split_once('.').unwrap();
+            assert_eq!(part(header)["alg"], name);
+            let claims = part(claims);
+            assert_eq!(
+                (&claims["iss"], &claims["aud"]),
+                (&json!("client"), &json!("https://idp.test/token"))
+            );
+            assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), 60);
         }
     }
 

@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::backend::hcv::api::Api;
 use crate::kept::{Fresh, Kept};
-use crate::oauth2::{ClientAuthentication, ClientCredentials};
+use crate::oauth2::{ClientAuthentication, TokenClient};
 use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::trail::Trail;
@@ -16,13 +16,13 @@ use super::needed;
 /// Access tokens of one client.
 #[derive(Debug)]
 pub(super) struct IdpTokens {
-    client: ClientCredentials,
+    client: TokenClient,
     kept: Kept<Secret, VaultError>,
 }
 
 impl IdpTokens {
     pub(super) fn new(settings: &Settings) -> Result<Self, FieldError> {
-        Ok(Self { client: client_credentials(settings)?, kept: Kept::default() })
+        Ok(Self { client: token_client(settings)?, kept: Kept::default() })
     }
 
     /// A token that lives, and that `is_jwt` accepts.
@@ -52,7 +52,7 @@ impl IdpTokens {
     }
 }
 
-fn client_credentials(settings: &Settings) -> Result<ClientCredentials, FieldError> {
+fn token_client(settings: &Settings) -> Result<TokenClient, FieldError> {
     let texts = |name| settings.texts(name).iter().map(|text| text.expose().to_owned()).collect();
     let endpoint = needed(settings, "oauth2_token_endpoint")?;
     let endpoint = Url::parse(endpoint.expose())
@@ -61,13 +61,12 @@ fn client_credentials(settings: &Settings) -> Result<ClientCredentials, FieldErr
         Some(method) if method.expose() == "client_secret_basic" => ClientAuthentication::Basic,
         _ => ClientAuthentication::Post,
     };
-    Ok(ClientCredentials {
-        endpoint,
-        client_id: needed(settings, "oauth2_client_id")?,
-        client_secret: needed(settings, "oauth2_client_secret")?,
+    let (id, secret) = (needed(settings, "oauth2_client_id")?, needed(settings, "oauth2_client_secret")?);
+    Ok(TokenClient {
         authentication,
         audiences: texts("oauth2_audiences"),
         scopes: texts("oauth2_scopes"),
+        ..TokenClient::new(endpoint, id, secret)
     })
 }
 
