@@ -31,3 +31,4 @@ pub(crate) mod statsd;
 pub(crate) mod syslog;
 pub(crate) mod tcp_log;
 pub(crate) mod udp_log;
+pub(crate) mod upstream_oauth;

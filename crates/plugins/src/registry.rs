@@ -83,6 +83,7 @@ pub const BUNDLED: &[Definition] = &[
     bundled::syslog::DEFINITION,
     bundled::tcp_log::DEFINITION,
     bundled::udp_log::DEFINITION,
+    bundled::upstream_oauth::DEFINITION,
 ];
 
 /// The plugins of this build.

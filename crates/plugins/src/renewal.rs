@@ -3,8 +3,8 @@
 //! Owns: that a plugin need not know whether a credential of its configuration is a reference. Must not know: vaults. It
 //! fetches at most once a second for all that ask ([`Engine::retry_on_auth_failure`]).
 
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use postern_secrets::rotate::{Attempt, Engine};
 use postern_secrets::slot::Slot;
@@ -23,9 +23,9 @@ impl Renewal {
     /// been made anew by then, and what its constructor put into its state is there.
     pub async fn renew(&self) -> bool {
         let Some((engine, slot)) = &self.0 else { return false };
-        let asked = Cell::new(false);
+        let asked = AtomicBool::new(false);
         let outcome = engine.retry_on_auth_failure(std::slice::from_ref(slot), || {
-            let again = asked.replace(true);
+            let again = asked.swap(true, Ordering::Relaxed);
             async move { if again { Attempt::Done(()) } else { Attempt::Refused(()) } }
         });
         outcome.await.is_ok()

@@ -35,6 +35,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("syslog", "Syslog"),
     ("tcp-log", "TcpLog"),
     ("udp-log", "UdpLog"),
+    ("upstream-oauth", "UpstreamOauth"),
 ];
 
 /// One line each: what differs, and behind ` # ` why.

@@ -56,6 +56,56 @@ pub(super) const fn fields(older: bool) -> [Field; 10] {
     ]
 }
 
+/// The fields of `redis` where a plugin can use Sentinel and Cluster as well.
+pub(super) const FULL: [Field; 22] = [
+    Field::string("host").default_text("127.0.0.1").doc("Its name or address."),
+    Field::integer("port").default_int(6379).rules(&[Rule::Between(0.0, 65535.0)]).doc("Its port."),
+    milliseconds("connect_timeout", "Milliseconds for connecting."),
+    milliseconds("send_timeout", "Milliseconds for sending."),
+    milliseconds("read_timeout", "Milliseconds for an answer."),
+    Field::string("username").doc("The name to log in with."),
+    Field::string("password").secret().doc("The password to log in with."),
+    Field::string("sentinel_username").doc("The name to log in with at a Sentinel."),
+    Field::string("sentinel_password").secret().doc("The password to log in with at a Sentinel."),
+    Field::integer("database").default_int(0).doc("The number of the database."),
+    Field::integer("keepalive_pool_size")
+        .default_int(256)
+        .rules(&[Rule::Between(1.0, MILLISECONDS_MAX)])
+        .doc("Connections that are kept."),
+    Field::integer("keepalive_backlog")
+        .rules(&[Rule::Between(0.0, MILLISECONDS_MAX)])
+        .doc("How many may wait for one."),
+    Field::string("sentinel_master").doc("The name of the master that Sentinels know."),
+    Field::string("sentinel_role")
+        .rules(&[Rule::OneOf(&["any", "master", "slave"])])
+        .doc("Which server of it is used."),
+    Field::array("sentinel_nodes", &SENTINEL).rules(&[Rule::LengthMin(1)]).doc("The Sentinels."),
+    Field::array("cluster_nodes", &NODE).rules(&[Rule::LengthMin(1)]).doc("Some nodes of a cluster."),
+    Field::boolean("ssl").default_bool(false).doc("Whether to use TLS."),
+    Field::boolean("ssl_verify").default_bool(false).doc("Whether to verify the server's certificate."),
+    Field::string("server_name").doc("The server name of the TLS handshake."),
+    Field::integer("cluster_max_redirections").default_int(5).doc("How often a cluster may send us on."),
+    Field::boolean("connection_is_proxied").default_bool(false).doc("Whether a proxy stands before it."),
+    Field::record("cloud_authentication", CLOUD)
+        .unsupported("logins of cloud providers at Redis")
+        .doc("How to log in with a cloud provider's identity."),
+];
+
+const fn milliseconds(name: &'static str, doc: &'static str) -> Field {
+    Field::integer(name).default_int(2000).rules(&[Rule::Between(0.0, MILLISECONDS_MAX)]).doc(doc)
+}
+
+const SENTINEL: Field = Field::record(
+    "",
+    &[Field::string("host").required().default_text("127.0.0.1").doc("Its name or address."), PORT],
+);
+const NODE: Field = Field::record(
+    "",
+    &[Field::string("ip").required().default_text("127.0.0.1").doc("Its name or address."), PORT],
+);
+const PORT: Field =
+    Field::integer("port").default_int(6379).rules(&[Rule::Between(0.0, 65535.0)]).doc("Its port.");
+
 const CLOUD: &[Field] = &[
     Field::string("auth_provider").rules(&[Rule::OneOf(&["aws", "azure", "gcp"])]).doc("The cloud provider."),
     Field::string("aws_cache_name").doc("AWS: the name of the cache."),

@@ -31,6 +31,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("syslog", include_str!("../../tests/data/Syslog.json")),
     ("tcp-log", include_str!("../../tests/data/TcpLog.json")),
     ("udp-log", include_str!("../../tests/data/UdpLog.json")),
+    ("upstream-oauth", include_str!("../../tests/data/UpstreamOauth.json")),
 ];
 
 /// Where we differ from the published lists on purpose: path, what of it, why.
