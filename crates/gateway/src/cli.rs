@@ -96,6 +96,15 @@ pub(crate) enum Command {
     /// Check configuration files
     #[command(subcommand, arg_required_else_help = true)]
     Config(Config),
+    /// List the plugins, how many of their fields are supported, and the gaps with their reasons
+    Plugins {
+        /// As JSON, with every field
+        #[arg(long)]
+        json: bool,
+        /// As docs/plugins.md
+        #[arg(long, conflicts_with = "json")]
+        markdown: bool,
+    },
     /// See how the references of a running node stand, and have them read again
     #[command(subcommand, arg_required_else_help = true)]
     Secrets(Secrets),

@@ -9,6 +9,7 @@ mod dev;
 mod explain;
 mod migrations;
 mod node;
+mod plugins;
 #[cfg(feature = "dev")]
 mod sample;
 mod secrets;
@@ -45,6 +46,7 @@ pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
         Command::Config(Config::Settings) => config::settings(),
         Command::Config(Config::Export { output }) => database::export(&options, &output).await,
         Command::Config(Config::Import { file }) => database::import(&options, file).await,
+        Command::Plugins { json, markdown } => plugins::plugins(json, markdown),
         Command::Secrets(Secrets::Status(query)) => secrets::status(query).await,
         Command::Secrets(Secrets::Refresh(query)) => secrets::refresh(query).await,
         Command::Migrations(Migrations::Up) => migrations::up(&options).await,

@@ -3,7 +3,7 @@
 //! Owns: the phases, the order, what a plugin may read and change. Must not know: sockets, routes' matching, vaults.
 //! The modules, in the order in which a request meets them:
 //!
-//! 1. [`registry`]: the one list of plugins: name → field list, phases, constructor.
+//! 1. [`registry`]: the one list of plugins: name → field list, phases, constructor. [`examples`]: one of each.
 //! 2. [`plan`]: who runs for (route, service, consumer, group), sorted; made when a configuration takes effect.
 //! 3. [`view`]: what a plugin reads and changes: [`view::Request`], [`view::Response`].
 //! 4. [`plugin`]: the trait: one method a phase, with defaults.
@@ -18,6 +18,7 @@
 mod bundled;
 pub mod clock;
 pub mod directory;
+pub mod examples;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
