@@ -152,7 +152,7 @@ fn page(all: &'static [Definition]) -> String {
             let must = if row.field.required && !has_default { "**needed** " } else { "" };
             let gap = row
                 .gap
-                .map_or_else(String::new, |gap| format!(" *Only the default: {gap} are not supported.*"));
+                .map_or_else(String::new, |(_, reason)| format!(" *Only the default: {reason}.*"));
             let _ = writeln!(
                 out,
                 "| `{}` | {} | {default} | {must}{}{gap} |",
