@@ -18,6 +18,7 @@ pub(crate) mod key_auth;
 pub(crate) mod oauth2_introspection;
 pub(crate) mod opentelemetry;
 pub(crate) mod prometheus;
+pub(crate) mod proxy_cache;
 pub(crate) mod rate_limiting;
 pub(crate) mod redirect;
 mod redis;

@@ -111,8 +111,13 @@ pub trait BodyFilter: Send {
     /// A piece came; what goes on in its place, which may be nothing yet.
     fn chunk(&mut self, piece: Bytes) -> Bytes;
 
-    /// It was the last; what is still to be sent.
+    /// It was the last; what is still to be sent. Not called where a body breaks off.
     fn end(&mut self) -> Bytes {
         Bytes::new()
+    }
+
+    /// Whether what goes on is as long as what came, so that `Content-Length` stays true.
+    fn keeps_length(&self) -> bool {
+        false
     }
 }

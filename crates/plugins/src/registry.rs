@@ -72,6 +72,7 @@ pub const BUNDLED: &[Definition] = &[
     bundled::oauth2_introspection::DEFINITION,
     bundled::opentelemetry::DEFINITION,
     bundled::prometheus::DEFINITION,
+    bundled::proxy_cache::DEFINITION,
     bundled::rate_limiting::DEFINITION,
     bundled::redirect::DEFINITION,
     bundled::request_size_limiting::DEFINITION,

@@ -563,7 +563,7 @@ fn deliver(
     forwarded::answer(&exchange, &mut response);
     exchange.running.response(&mut exchange.view, &mut response);
     let filters = exchange.running.body_filters(&exchange.view, &response);
-    if !filters.is_empty() {
+    if filters.iter().any(|filter| !filter.keeps_length()) {
         response.headers.remove(header::CONTENT_LENGTH);
     }
     remember(&mut exchange, &response);

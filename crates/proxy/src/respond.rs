@@ -41,6 +41,8 @@ pub(crate) fn render(
 ) -> (HeaderMap, Bytes) {
     let Answer { status, mut headers, body } = answer;
     let body = match body {
+        // To a HEAD: the length is that of what a GET would get.
+        AnswerBody::Empty if headers.contains_key(CONTENT_LENGTH) => return (headers, Bytes::new()),
         AnswerBody::Empty => Bytes::new(),
         AnswerBody::Bytes(bytes) => bytes,
         // A gRPC client reads the status and the reason from headers.

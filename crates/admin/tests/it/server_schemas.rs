@@ -24,6 +24,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("oauth2-introspection", "Oauth2Introspection"),
     ("opentelemetry", "Opentelemetry"),
     ("prometheus", "Prometheus"),
+    ("proxy-cache", "ProxyCache"),
     ("rate-limiting", "RateLimiting"),
     ("redirect", "Redirect"),
     ("request-size-limiting", "RequestSizeLimiting"),

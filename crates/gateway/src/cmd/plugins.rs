@@ -150,9 +150,8 @@ fn page(all: &'static [Definition]) -> String {
                 if default.is_null() { String::new() } else { format!("`{}`", cell(&default.to_string())) };
             let has_default = !matches!(row.field.default, Default::None);
             let must = if row.field.required && !has_default { "**needed** " } else { "" };
-            let gap = row
-                .gap
-                .map_or_else(String::new, |(_, reason)| format!(" *Only the default: {reason}.*"));
+            let gap =
+                row.gap.map_or_else(String::new, |(_, reason)| format!(" *Only the default: {reason}.*"));
             let _ = writeln!(
                 out,
                 "| `{}` | {} | {default} | {must}{}{gap} |",

@@ -20,6 +20,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("oauth2-introspection", include_str!("../../tests/data/Oauth2Introspection.json")),
     ("opentelemetry", include_str!("../../tests/data/Opentelemetry.json")),
     ("prometheus", include_str!("../../tests/data/Prometheus.json")),
+    ("proxy-cache", include_str!("../../tests/data/ProxyCache.json")),
     ("rate-limiting", include_str!("../../tests/data/RateLimiting.json")),
     ("redirect", include_str!("../../tests/data/Redirect.json")),
     ("request-size-limiting", include_str!("../../tests/data/RequestSizeLimiting.json")),
