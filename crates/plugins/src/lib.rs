@@ -13,7 +13,7 @@
 //! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches. [`clock`]: the time of day.
 //!    [`node`]: the settings of the node that concern plugins. [`renewal`]: fresh credentials for who was refused.
 //! 8. [`logging`]: the log object, and the queue in which logs wait to be delivered. [`metrics`]: counts of requests;
-//!    [`mix`] is their hash.
+//!    [`mix`] is their hash. `redis`: what several nodes share.
 
 mod bundled;
 pub mod clock;
@@ -30,6 +30,7 @@ pub mod mix;
 pub mod node;
 pub mod plan;
 pub mod plugin;
+mod redis;
 pub mod registry;
 pub mod renewal;
 pub mod state;

@@ -3,16 +3,19 @@
 //! Owns: whom a request counts for, and what is answered when it is one too many. Must not know: how counts are kept
 //! nor how time is divided (`counting` does). Headers and texts are Kong's.
 
+mod shared;
+
 use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use postern_model::Record;
 use postern_model::field::{Check, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
+use postern_model::{Record, Value};
 use serde::Deserialize;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use self::shared::{Counted, Shared};
 use super::counting::counters::Counters;
 use super::counting::told::{amount, whole};
 use super::counting::whom::{By, Whom};
@@ -20,7 +23,7 @@ use super::counting::window::{Period, Window};
 use super::counting::{self, number};
 use super::{redis, rules};
 use crate::clock::Clock;
-use crate::plugin::{Answer, Plugin, Step};
+use crate::plugin::{Answer, Outcome, Plugin, Step};
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 
@@ -67,13 +70,12 @@ const FIELDS: &[Field] = &[
     Field::string("path").rules(&[Rule::Custom(rules::path)]).doc("The path, for `limit_by: path`."),
     Field::string("policy")
         .default_text("local")
-        .rules(&[Rule::OneOf(&["cluster", "local", "redis"])])
-        .unsupported("counts that several nodes share")
-        .doc("Where counts are kept: `local`, in this node's memory."),
+        .rules(&[Rule::OneOf(&["cluster", "local", "redis"]), Rule::Custom(policy)])
+        .doc("Where counts are kept: `local`, in this node's memory, or `redis`, where several nodes share them."),
     Field::boolean("fault_tolerant")
         .required()
         .default_bool(true)
-        .doc("Whether requests go on when counts cannot be read. In this node's memory they always can."),
+        .doc("Whether requests go on, without limits, when counts cannot be read; else they are answered with 500."),
     Field::record("redis", &REDIS).required().doc("The Redis, for `policy: redis`."),
     Field::boolean("hide_client_headers")
         .required()
@@ -90,7 +92,7 @@ const FIELDS: &[Field] = &[
         .doc("Seconds between two exchanges of counts with the Redis; -1 for at once."),
 ];
 
-const REDIS: [Field; 10] = redis::fields(true);
+const REDIS: [Field; 17] = redis::with_groups(true);
 
 pub(crate) const DEFINITION: Definition = Definition {
     schema: &SCHEMA,
@@ -112,9 +114,22 @@ fn what_is_counted_is_named(config: &Record) -> Result<(), (&'static str, String
     }
 }
 
+/// Kong's counts in its own database.
+fn policy(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Text(policy) if &**policy == "cluster" => {
+            Err("counts in the database are not supported; use redis or local".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
 fn sync_rate_fits(config: &Record) -> Result<(), (&'static str, String)> {
-    let is_at_once = number(config, "sync_rate").is_none_or(|rate| rate == -1.0);
-    if is_at_once || config.text("policy") == Some("redis") {
+    let rate = number(config, "sync_rate").unwrap_or(-1.0);
+    if rate != -1.0 && rate < 0.02 {
+        return Err(("sync_rate", "must be -1, or 0.02 or more".to_owned()));
+    }
+    if rate == -1.0 || config.text("policy") == Some("redis") {
         return Ok(());
     }
     Err(("sync_rate", "sync_rate can only be used with the redis policy".to_owned()))
@@ -134,6 +149,10 @@ struct Config {
     hide_client_headers: bool,
     error_code: Option<f64>,
     error_message: Option<String>,
+    policy: String,
+    fault_tolerant: bool,
+    redis: redis::Config,
+    sync_rate: f64,
 }
 
 struct RateLimiting {
@@ -144,6 +163,8 @@ struct RateLimiting {
     status: StatusCode,
     message: String,
     counters: Arc<Counters>,
+    /// Where several nodes share their counts.
+    shared: Option<Shared>,
     clock: Clock,
 }
 
@@ -160,6 +181,13 @@ struct Limit {
 
 fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
     let config: Config = config.read()?;
+    let shared = match config.policy.as_str() {
+        "redis" => {
+            let settings = config.redis.settings(context)?;
+            Some(Shared::new(settings, config.sync_rate, config.fault_tolerant, context)?)
+        }
+        _ => None,
+    };
     let given = [config.second, config.minute, config.hour, config.day, config.month, config.year];
     let limits =
         Period::ALL.into_iter().zip(given).filter_map(|(period, limit)| Some(Limit::new(period, limit?)));
@@ -184,6 +212,7 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         message: config.error_message.unwrap_or_else(|| "API rate limit exceeded".to_owned()),
         // One for the whole node, so that its memory is bounded whatever the number of plugins.
         counters: context.state.of(Uuid::nil(), Counters::default),
+        shared,
         clock: context.clock.clone(),
     }))
 }
@@ -211,15 +240,55 @@ struct Usage {
 impl Plugin for RateLimiting {
     fn access<'a>(&'a self, request: &'a mut Request) -> Step<'a> {
         let now = self.clock.now();
-        let (usages, passes) = self.count(request, now);
-        if !self.hide_client_headers {
-            self.tell(&usages, passes, request);
-        }
-        if passes { Step::Continue } else { Answer::message(self.status, self.message.as_str()).into() }
+        let Some(shared) = &self.shared else {
+            let (usages, passes) = self.count(request, now);
+            return match self.settle(&usages, passes, request) {
+                None => Step::Continue,
+                Some(answer) => answer.into(),
+            };
+        };
+        let counted: SmallVec<[Counted; 6]> = self
+            .limits
+            .iter()
+            .map(|limit| Counted {
+                period: limit.period,
+                window: limit.period.window(now),
+                passes: limit.passes,
+            })
+            .collect();
+        let who = self.whom.of(request).into_owned();
+        Step::Wait(Box::pin(async move {
+            let answer = match shared.count(self.id, &who, &counted).await {
+                Ok((used, passes)) => {
+                    let limits = self.limits.iter().zip(&counted).zip(&used);
+                    let usages: SmallVec<[Usage; 6]> = limits
+                        .map(|((limit, counted), used)| Usage {
+                            left: limit.left(*used),
+                            reset: limit.period.reset(&counted.window, now),
+                        })
+                        .collect();
+                    self.settle(&usages, passes, request)
+                }
+                Err(failure) => {
+                    shared.complain(request, &failure);
+                    let closed = (!shared.fault_tolerant).then_some(StatusCode::INTERNAL_SERVER_ERROR);
+                    closed.map(|status| Answer::message(status, "An unexpected error occurred"))
+                }
+            };
+            answer.map_or(Outcome::Continue, |answer| Outcome::Answer(Box::new(answer)))
+        }))
     }
 }
 
 impl RateLimiting {
+    /// Tells what is left, and says no to a request that is one too many.
+    fn settle(&self, usages: &[Usage], passes: bool, request: &mut Request) -> Option<Answer> {
+        if !self.hide_client_headers {
+            self.tell(usages, passes, request);
+        }
+        (!passes).then(|| Answer::message(self.status, self.message.as_str()))
+    }
+
     /// Counts a request, unless it is one too many: then it counts for none of the limits.
     fn count(&self, request: &Request, now: u64) -> (SmallVec<[Usage; 6]>, bool) {
         let who = self.whom.of(request);

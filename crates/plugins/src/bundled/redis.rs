@@ -1,8 +1,15 @@
 //! How a Redis is reached, as several plugins have it in their configuration.
 //!
-//! Owns: the field list. Must not know: any plugin, nor Redis.
+//! Owns: the field lists, and what they come to. Must not know: any plugin, nor how Redis is spoken to.
+
+use std::time::Duration;
 
 use postern_model::field::{Field, Rule};
+use postern_secrets::Secret;
+use serde::Deserialize;
+
+use crate::redis::connect::{Login, Sentinels, Settings, Tls};
+use crate::registry::Context;
 
 const MILLISECONDS_MAX: f64 = 2_147_483_646.0;
 
@@ -56,7 +63,103 @@ pub(super) const fn fields(older: bool) -> [Field; 10] {
     ]
 }
 
-/// The fields of `redis` where a plugin can use Sentinel and Cluster as well.
+/// The same, with ours for Sentinels and clusters, in the names that Kong has for them in other plugins.
+pub(super) const fn with_groups(older: bool) -> [Field; 17] {
+    let mut all = [GROUPS[0]; 17];
+    let (own, mut index) = (fields(older), 0);
+    while index < own.len() {
+        all[index] = own[index];
+        index += 1;
+    }
+    while index < all.len() {
+        all[index] = GROUPS[index - own.len()];
+        index += 1;
+    }
+    all
+}
+
+const GROUPS: [Field; 7] = [
+    Field::string("sentinel_master").doc("The name of the master that the Sentinels know. Ours."),
+    Field::array("sentinel_nodes", &SENTINEL).rules(&[Rule::LengthMin(1)]).doc("The Sentinels. Ours."),
+    Field::string("sentinel_username").doc("The name to log in with at a Sentinel. Ours."),
+    Field::string("sentinel_password").secret().doc("The password to log in with at a Sentinel. Ours."),
+    Field::array("cluster_nodes", &NODE).rules(&[Rule::LengthMin(1)]).doc("Some nodes of a cluster. Ours."),
+    Field::integer("cluster_max_redirections")
+        .default_int(5)
+        .rules(&[Rule::Between(0.0, 100.0)])
+        .doc("How often a cluster may send us on. Ours."),
+    Field::string("sentinel_role")
+        .rules(&[Rule::OneOf(&["master"])])
+        .doc("Which server of the Sentinels is used: counts need the master. Ours."),
+];
+
+/// The fields of [`with_groups`], read.
+#[derive(Deserialize)]
+pub(super) struct Config {
+    host: Option<String>,
+    port: u16,
+    timeout: u64,
+    username: Option<Secret>,
+    password: Option<Secret>,
+    database: u64,
+    ssl: bool,
+    ssl_verify: bool,
+    server_name: Option<String>,
+    sentinel_master: Option<String>,
+    sentinel_nodes: Option<Vec<Node>>,
+    sentinel_username: Option<Secret>,
+    sentinel_password: Option<Secret>,
+    cluster_nodes: Option<Vec<Node>>,
+    cluster_max_redirections: Option<u32>,
+}
+
+#[derive(Deserialize)]
+struct Node {
+    #[serde(alias = "ip")]
+    host: String,
+    port: u16,
+}
+
+impl Config {
+    /// How the server is reached.
+    ///
+    /// # Errors
+    /// None is named.
+    pub(super) fn settings(self, context: &Context<'_>) -> Result<Settings, String> {
+        let places = |nodes: Option<Vec<Node>>| -> Vec<_> {
+            nodes.into_iter().flatten().map(|node| (node.host, node.port)).collect()
+        };
+        let is_cluster = self.cluster_nodes.is_some();
+        let sentinels = match (self.sentinel_master, places(self.sentinel_nodes)) {
+            (Some(master), places) if !places.is_empty() => {
+                let login = Login { username: self.sentinel_username, password: self.sentinel_password };
+                Some(Sentinels { places, master, login })
+            }
+            (None, places) if places.is_empty() => None,
+            _ => return Err("redis: sentinel_master and sentinel_nodes belong together".to_owned()),
+        };
+        let mut known = places(self.cluster_nodes);
+        known.extend(self.host.filter(|_| !is_cluster).map(|host| (host, self.port)));
+        if known.is_empty() && sentinels.is_none() {
+            return Err("redis: host: required field missing".to_owned());
+        }
+        Ok(Settings {
+            places: known,
+            login: Login { username: self.username, password: self.password },
+            database: self.database,
+            tls: self.ssl.then(|| Tls {
+                trust: context.node.trust.clone(),
+                verify: self.ssl_verify,
+                name: self.server_name,
+            }),
+            timeout: Duration::from_millis(self.timeout.max(1)),
+            sentinels,
+            redirections: if is_cluster { self.cluster_max_redirections.unwrap_or(5) } else { 0 },
+        })
+    }
+}
+
+/// The fields of `redis` where Kong has Sentinel and Cluster as well.
 pub(super) const FULL: [Field; 22] = [
     Field::string("host").default_text("127.0.0.1").doc("Its name or address."),
     Field::integer("port").default_int(6379).rules(&[Rule::Between(0.0, 65535.0)]).doc("Its port."),

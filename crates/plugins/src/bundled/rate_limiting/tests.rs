@@ -236,6 +236,5 @@ fn configurations_that_cannot_be_meant_are_refused() {
         assert_eq!(check(&SCHEMA.config, &config).err().as_deref(), expected, "{config}");
     }
     let policy = FIELDS.iter().find(|field| field.name == "policy").unwrap();
-    assert_eq!(policy.unsupported, Some("counts that several nodes share"));
     assert!(matches!(policy.default, postern_model::field::Default::Text("local")));
 }
