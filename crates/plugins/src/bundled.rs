@@ -28,6 +28,7 @@ pub(crate) mod request_transformer;
 pub(crate) mod response_ratelimiting;
 pub(crate) mod response_transformer;
 mod rules;
+pub(crate) mod session;
 pub(crate) mod statsd;
 pub(crate) mod syslog;
 pub(crate) mod tcp_log;

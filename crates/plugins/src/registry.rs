@@ -80,6 +80,7 @@ pub const BUNDLED: &[Definition] = &[
     bundled::request_transformer::DEFINITION,
     bundled::response_ratelimiting::DEFINITION,
     bundled::response_transformer::DEFINITION,
+    bundled::session::DEFINITION,
     bundled::statsd::DEFINITION,
     bundled::syslog::DEFINITION,
     bundled::tcp_log::DEFINITION,

@@ -5,6 +5,7 @@
 
 pub mod args;
 pub mod body;
+pub mod cookies;
 mod double;
 mod entity;
 pub mod json;

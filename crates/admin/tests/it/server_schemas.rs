@@ -32,6 +32,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("request-transformer", "RequestTransformer"),
     ("response-ratelimiting", "ResponseRatelimiting"),
     ("response-transformer", "ResponseTransformer"),
+    ("session", "Session"),
     ("statsd", "Statsd"),
     ("syslog", "Syslog"),
     ("tcp-log", "TcpLog"),

@@ -9,7 +9,7 @@ pub(crate) mod token;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{CONTENT_TYPE, COOKIE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
 use postern_model::field::{Check, Default, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT};
 use postern_model::{Record, Text, Value};
@@ -25,7 +25,7 @@ use crate::logging::redact::Unusual;
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
-use crate::view::args;
+use crate::view::{args, cookies};
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "jwt",
@@ -287,12 +287,10 @@ impl Jwt {
     }
 
     fn cookies<'r>(&self, request: &'r Request) -> impl Iterator<Item = Cow<'r, str>> {
-        let headers = request.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-        headers.flat_map(|header| header.split(';')).filter_map(|cookie| {
-            let (name, value) = cookie.trim().split_once('=')?;
-            let is_meant = !value.is_empty() && self.cookies.iter().any(|known| known == name);
-            is_meant.then_some(Cow::Borrowed(value))
-        })
+        let is_meant = |(name, value): &(&str, &str)| {
+            !value.is_empty() && self.cookies.iter().any(|known| known == name)
+        };
+        cookies::pairs(&request.headers).filter(is_meant).map(|(_, value)| Cow::Borrowed(value))
     }
 
     fn headers<'r>(&self, request: &'r Request) -> impl Iterator<Item = Cow<'r, str>> {

@@ -28,6 +28,7 @@ const PUBLISHED: &[(&str, &str)] = &[
     ("request-transformer", include_str!("../../tests/data/RequestTransformer.json")),
     ("response-ratelimiting", include_str!("../../tests/data/ResponseRatelimiting.json")),
     ("response-transformer", include_str!("../../tests/data/ResponseTransformer.json")),
+    ("session", include_str!("../../tests/data/Session.json")),
     ("statsd", include_str!("../../tests/data/Statsd.json")),
     ("syslog", include_str!("../../tests/data/Syslog.json")),
     ("tcp-log", include_str!("../../tests/data/TcpLog.json")),
