@@ -106,7 +106,7 @@ pub struct Plan {
 /// One plugin, with all its instances that may be the one that runs.
 #[derive(Debug)]
 struct Entry {
-    /// By what they are bound to, the more specific first; see [`scope::BINDINGS`].
+    /// By what they are bound to, the more specific first; `scope` has the order.
     layers: [Option<Arc<Layer>>; 4],
 }
 

@@ -316,6 +316,12 @@ impl ToClient {
         finish: Box<Finish>,
         client: Option<Arc<Timing>>,
     ) -> Self {
+        let mut filters = filters;
+        // Nobody asks for a body that is known to be empty, so its end would not be seen.
+        if body.incoming.is_end_stream() && filters.iter().all(|filter| filter.keeps_length()) {
+            end(&mut filters);
+            filters.clear();
+        }
         let kind = match filters.is_empty() {
             true => Kind::Upstream(body),
             false => Kind::Filtered(body, filters),
@@ -361,7 +367,14 @@ impl Body for ToClient {
                 match ready!(body.poll(cx)) {
                     Some(Ok(frame)) => {
                         let Ok(data) = frame.into_data() else { continue };
-                        let data = filters.iter_mut().fold(data, |data, filter| filter.chunk(data));
+                        let mut data = filters.iter_mut().fold(data, |data, filter| filter.chunk(data));
+                        // Where the length is known, hyper does not ask whether more comes after the last byte.
+                        if body.incoming.is_end_stream() {
+                            let rest = end(&mut std::mem::take(filters));
+                            if !rest.is_empty() {
+                                data = [data, rest].concat().into();
+                            }
+                        }
                         if !data.is_empty() {
                             break Some(Ok(Frame::data(data)));
                         }
@@ -383,7 +396,12 @@ impl Body for ToClient {
                     room.hold(true);
                 }
                 self.sent += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if matches!(&self.kind, Kind::Upstream(body) if body.incoming.is_end_stream()) {
+                let ended = match &self.kind {
+                    Kind::Upstream(body) => body.incoming.is_end_stream(),
+                    Kind::Filtered(body, filters) => filters.is_empty() && body.incoming.is_end_stream(),
+                    Kind::Empty | Kind::Whole(_) => false,
+                };
+                if ended {
                     self.ended();
                 }
             }
@@ -402,7 +420,7 @@ impl Body for ToClient {
             Kind::Empty => true,
             Kind::Whole(bytes) => bytes.is_empty(),
             Kind::Upstream(body) => body.incoming.is_end_stream(),
-            Kind::Filtered(..) => false,
+            Kind::Filtered(body, filters) => filters.is_empty() && body.incoming.is_end_stream(),
         }
     }
 

@@ -162,12 +162,15 @@ enum ConsumerBy {
 }
 
 #[derive(Clone, Copy, Deserialize)]
-#[serde(rename_all = "snake_case")]
 enum ServiceBy {
-    ServiceHost,
-    ServiceId,
-    ServiceName,
-    ServiceNameOrHost,
+    #[serde(rename = "service_host")]
+    Host,
+    #[serde(rename = "service_id")]
+    Id,
+    #[serde(rename = "service_name")]
+    Name,
+    #[serde(rename = "service_name_or_host")]
+    NameOrHost,
 }
 
 struct Metric {
@@ -318,10 +321,10 @@ fn service(request: &Request, by: ServiceBy) -> Option<String> {
     let name = || service.name.as_deref().map(part);
     let id = || service.id.to_string();
     Some(match by {
-        ServiceBy::ServiceHost => host().unwrap_or_else(id),
-        ServiceBy::ServiceId => id(),
-        ServiceBy::ServiceName => name().unwrap_or_else(id),
-        ServiceBy::ServiceNameOrHost => name().or_else(host).unwrap_or_else(id),
+        ServiceBy::Host => host().unwrap_or_else(id),
+        ServiceBy::Id => id(),
+        ServiceBy::Name => name().unwrap_or_else(id),
+        ServiceBy::NameOrHost => name().or_else(host).unwrap_or_else(id),
     })
 }
 

@@ -74,20 +74,17 @@ fn set(object: &mut Map<String, Json>, path: &[String], value: Option<&Json>) {
 
 /// `a.b\.c` is `b.c` in `a`.
 fn path(name: &str) -> Vec<String> {
-    let mut path = vec![String::new()];
+    let mut path = Vec::new();
+    let mut part = String::new();
     let mut characters = name.chars().peekable();
     while let Some(character) = characters.next() {
         match character {
-            '\\' if characters.peek() == Some(&'.') => {
-                characters.next();
-                path.last_mut().map(|last| last.push('.'));
-            }
-            '.' => path.push(String::new()),
-            other => {
-                path.last_mut().map(|last| last.push(other));
-            }
+            '\\' if characters.peek() == Some(&'.') => part.extend(characters.next()),
+            '.' => path.push(std::mem::take(&mut part)),
+            other => part.push(other),
         }
     }
+    path.push(part);
     path
 }
 

@@ -22,6 +22,7 @@ mod gateway_secrets;
 mod gateway_tls;
 mod gateway_traffic;
 mod lying_servers;
+mod plugin_secrets;
 mod real_parts;
 mod start;
 mod tutorial;

@@ -282,7 +282,8 @@ mod tests {
     fn published_examples_are_read() {
         let full = |sampled| Context { trace: TRACE, span: Some(SPAN), sampled };
         let id = "0af7651916cd43dd8448eb211c80319c";
-        let cases: [(&[(&str, &str)], Format, Context); 10] = [
+        type Headers<'a> = &'a [(&'a str, &'a str)];
+        let cases: [(Headers<'_>, Format, Context); 10] = [
             (&[("traceparent", &format!("00-{id}-b7ad6b7169203331-01"))], Format::W3c, full(Some(true))),
             (
                 &[("traceparent", &format!("cc-{id}-b7ad6b7169203331-00-more"))],
