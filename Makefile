@@ -28,7 +28,7 @@ dev: build ## the dev stack with a gateway in front: a vault, an identity provid
 	@$(POSTERN) dev --gateway
 
 # The black-box tests run the binary, so it is built before them.
-test: tools build ## every test, with real OpenBao, PostgreSQL and OIDC provider
+test: tools build ## every test, with real OpenBao, PostgreSQL, Redis and OIDC provider
 	$(CARGO) test $(LOCKED) --no-fail-fast
 
 unit: ## the tests beside the code only; nothing to install
@@ -72,7 +72,7 @@ bench: ## postern beside bao, the secret engine at scale, the gateway beside ngi
 doc: ## the API documentation: target/doc/
 	$(CARGO) doc $(LOCKED) --no-deps --document-private-items
 
-tools: ## install what the tests need: OpenBao, Node and an OIDC provider into .tools/, PostgreSQL
+tools: ## install what the tests need: OpenBao, Node and an OIDC provider into .tools/, PostgreSQL, Redis
 	@scripts/tools test
 
 clean-tools: ## remove what was installed into .tools/

@@ -1,6 +1,6 @@
 //! What runs when a route matched: plugins, who of them runs for whom and in which order.
 //!
-//! Owns: the phases, the order, what a plugin may read and change. Must not know: sockets, routes' matching, vaults.
+//! Owns: the phases, the order, what a plugin may read and change. Must not know: sockets of clients and upstreams, routes' matching, vaults.
 //! The modules, in the order in which a request meets them:
 //!
 //! 1. [`registry`]: the one list of plugins: name → field list, phases, constructor. [`examples`]: one of each.
