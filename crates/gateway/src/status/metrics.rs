@@ -76,6 +76,31 @@ fn traffic(out: &mut Page, apply: &Apply<Serve>) {
     out.line("postern_connections_active", &[], accepted.saturating_sub(closed));
     out.family("postern_tls_handshakes_failed_total", "counter", "TLS handshakes of clients that failed.");
     out.line("postern_tls_handshakes_failed_total", &[], handshakes);
+    let requests_so_far: u64 =
+        proxy.counts().iter().flat_map(|counts| counts.lines()).map(|(_, count)| count.requests).sum();
+    // In Kong's names, which dashboards ask for.
+    let instance = node.instance.to_string();
+    out.family("kong_node_info", "gauge", "1, with what this node is.");
+    out.line("kong_node_info", &[("node_id", &instance), ("version", env!("CARGO_PKG_VERSION"))], 1);
+    out.family(
+        "kong_datastore_reachable",
+        "gauge",
+        "1 while the newest configuration could be read and used.",
+    );
+    out.line("kong_datastore_reachable", &[], u8::from(apply.state().refused.is_none()));
+    out.family("kong_nginx_connections_total", "gauge", "Connections of clients, by state.");
+    for (state, count) in [
+        ("accepted", accepted),
+        ("handled", accepted),
+        ("active", accepted.saturating_sub(closed)),
+        ("total", requests_so_far),
+    ] {
+        let labels = [("node_id", &*instance), ("subsystem", "http"), ("state", state)];
+        out.line("kong_nginx_connections_total", &labels, count);
+    }
+    out.family("kong_nginx_requests_total", "gauge", "Requests of clients.");
+    let labels = [("node_id", &*instance), ("subsystem", "http")];
+    out.line("kong_nginx_requests_total", &labels, requests_so_far);
     let lines = lines(&proxy, node);
     let consumers = lines.keys().filter_map(|line| line.consumer).collect();
     requests(out, &lines, &names(apply, &consumers));
