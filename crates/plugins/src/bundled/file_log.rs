@@ -4,11 +4,9 @@
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
-use std::future::Future;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
@@ -16,7 +14,7 @@ use postern_model::{Record, Value};
 use postern_secrets::io_reason;
 use serde::Deserialize;
 
-use crate::logging::queue::{self, Deliver, Sender};
+use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
 use crate::registry::{Context, Definition};
@@ -113,16 +111,14 @@ impl Appending {
 }
 
 impl Deliver<String> for Appended {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [String],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    fn deliver<'a>(&'a self, batch: &'a [String]) -> Delivery<'a> {
         let (lines, to) = (batch.concat(), Arc::clone(&self.0));
         Box::pin(async move {
             // A disk may take its time.
             let written = tokio::task::spawn_blocking(move || to.append(lines.as_bytes())).await;
             let written = written.map_err(|_| "writing ended before its end".to_owned())?;
-            written.map_err(|error| format!("cannot write the file: {}", io_reason(&error)))
+            written.map_err(|error| format!("cannot write the file: {}", io_reason(&error)))?;
+            Ok(0)
         })
     }
 }

@@ -3,8 +3,6 @@
 //! Owns: what a delivery looks like over HTTP. Must not know: what the log object says, when a batch is full.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -20,7 +18,7 @@ use serde::Deserialize;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::logging::queue::{self, Deliver, Sender};
+use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
 use crate::registry::{Context, Definition};
@@ -195,14 +193,11 @@ fn milliseconds(number: f64) -> Duration {
 }
 
 impl Deliver<String> for Endpoint {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [String],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    fn deliver<'a>(&'a self, batch: &'a [String]) -> Delivery<'a> {
         Box::pin(async move {
             let reply = self.client.send(self.request(batch)?).await.map_err(|error| error.to_string())?;
             // What else it says may repeat what it was sent.
-            if reply.is_success() { Ok(()) } else { Err(format!("the server answered {}", reply.status)) }
+            if reply.is_success() { Ok(0) } else { Err(format!("the server answered {}", reply.status)) }
         })
     }
 }

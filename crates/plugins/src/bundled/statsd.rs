@@ -5,8 +5,6 @@
 
 mod metric;
 
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use http::StatusCode;
@@ -14,11 +12,11 @@ use postern_model::field::{Check, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Sch
 use postern_model::{Record as Config, Value};
 use serde::Deserialize;
 
-use self::metric::{Kind, Line, Name, Style, part};
+use self::metric::{Kind, Line, Measured, Name, Style, part};
 use crate::clock::Clock;
 use crate::directory::Consumer;
 use crate::logging::PHASES;
-use crate::logging::queue::{self, Deliver, Sender};
+use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::record::{Record, WORKSPACE};
 use crate::logging::redact::Redaction;
 use crate::logging::wire::{Place, Tcp, Udp};
@@ -233,6 +231,8 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     }))
 }
 
+/// Bytes that the metrics of a request seldom need more than.
+const USUAL: usize = 1024;
 /// For connecting and sending.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// For how long a connection is kept without use.
@@ -255,7 +255,9 @@ impl Statsd {
         let record = Record { request, summary, ended: self.clock.since_1970(), redaction: &redaction };
         let latencies = record.latencies();
         let route = request.route.as_ref().map(|route| route.id.to_string());
-        let mut lines = String::new();
+        // The same for all metrics, as a rule.
+        let mut services: [Option<Option<String>>; 4] = Default::default();
+        let mut lines = String::with_capacity(USUAL);
         for metric in &self.metrics {
             if metric.rate < 1.0 && fastrand::f64() >= metric.rate {
                 continue;
@@ -268,27 +270,28 @@ impl Statsd {
             if metric.name.is_of_a_status() && !self.counts(summary.status) {
                 continue;
             }
+            let millis = |millis: i64| u64::try_from(millis).ok().map(Measured::Number);
             let value = match metric.name {
-                Name::RequestSize => record.request_size().to_string(),
-                Name::ResponseSize => record.response_size().to_string(),
-                Name::Latency => latencies.request.to_string(),
-                Name::UpstreamLatency if latencies.proxy < 0 => continue,
-                Name::UpstreamLatency => latencies.proxy.to_string(),
-                Name::KongLatency => latencies.kong.to_string(),
-                Name::UniqueUsers => consumer.clone().unwrap_or_default(),
+                Name::RequestSize => Some(Measured::Number(record.request_size())),
+                Name::ResponseSize => Some(Measured::Number(record.response_size())),
+                Name::Latency => millis(latencies.request),
+                // -1 where there was none.
+                Name::UpstreamLatency => millis(latencies.proxy),
+                Name::KongLatency => millis(latencies.kong),
+                Name::UniqueUsers => consumer.as_deref().map(Measured::Text),
                 // There are no dictionaries of Lua here, and no datastore is asked for a request.
-                Name::ShdictUsage | Name::CacheDatastoreHitsTotal | Name::CacheDatastoreMissesTotal => {
-                    continue;
-                }
-                _ => "1".to_owned(),
+                Name::ShdictUsage | Name::CacheDatastoreHitsTotal | Name::CacheDatastoreMissesTotal => None,
+                _ => Some(Measured::Number(1)),
             };
-            let service = service(request, metric.service_by);
+            let Some(value) = value else { continue };
+            let service = services[metric.service_by as usize]
+                .get_or_insert_with(|| service(request, metric.service_by));
             let line = Line {
                 prefix: &self.prefix,
                 name: metric.name,
                 kind: metric.kind,
                 rate: metric.rate,
-                value: &value,
+                value,
                 service: service.as_deref(),
                 route: route.as_deref(),
                 consumer: consumer.as_deref(),
@@ -335,16 +338,14 @@ enum Server {
 }
 
 impl Deliver<String> for Server {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [String],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    fn deliver<'a>(&'a self, batch: &'a [String]) -> Delivery<'a> {
         Box::pin(async move {
             match self {
-                Self::Tcp(server) => server.send(batch.concat().as_bytes()).await,
+                Self::Tcp(server) => server.send(batch.concat().as_bytes()).await.map(|()| 0),
                 Self::Udp(server, size) => {
                     let packets = packets(batch.iter().flat_map(|lines| lines.lines()), *size);
-                    server.send(packets.iter().map(String::as_bytes)).await
+                    let lost = server.send(packets.iter().map(String::as_bytes)).await?;
+                    Ok(lost.min(batch.len()))
                 }
             }
         })

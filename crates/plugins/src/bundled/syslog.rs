@@ -3,10 +3,8 @@
 //! Owns: severity, facility, and the form of RFC 3164 that local daemons read. Must not know: what the object says.
 
 use std::collections::BTreeMap;
-use std::future::Future;
 use std::io::ErrorKind;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::time::Duration;
 
 use postern_model::Record;
@@ -20,7 +18,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixDatagram, UnixStream};
 
 use crate::clock::Clock;
-use crate::logging::queue::{self, Deliver, Sender};
+use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
 use crate::registry::{Context, Definition};
@@ -158,10 +156,7 @@ impl Plugin for Syslog {
 struct Daemon(PathBuf);
 
 impl Deliver<String> for Daemon {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [String],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    fn deliver<'a>(&'a self, batch: &'a [String]) -> Delivery<'a> {
         Box::pin(async move {
             let written = tokio::time::timeout(Duration::from_secs(5), self.write(batch)).await;
             let written = written.unwrap_or_else(|_| Err(ErrorKind::TimedOut.into()));
@@ -171,23 +166,34 @@ impl Deliver<String> for Daemon {
 }
 
 impl Daemon {
-    async fn write(&self, batch: &[String]) -> std::io::Result<()> {
+    /// Writes them, and says how many were lost.
+    async fn write(&self, batch: &[String]) -> std::io::Result<usize> {
         let socket = UnixDatagram::unbound()?;
         match socket.connect(&self.0) {
             Ok(()) => {
+                let (mut written, mut failure) = (0, None);
                 for entry in batch {
-                    socket.send(entry.as_bytes()).await?;
+                    match socket.send(entry.as_bytes()).await {
+                        Ok(_) => written += 1,
+                        // Too long, perhaps: the others are not.
+                        Err(error) => failure = Some(error),
+                    }
                 }
-                Ok(())
+                // Some were: what is tried again would be there twice.
+                failure.filter(|_| written == 0).map_or(Ok(batch.len() - written), Err)
             }
             // EPROTOTYPE: some daemons listen for streams, in which a null byte ends an entry.
             Err(error) if error.raw_os_error() == Some(91) => {
                 let mut stream = UnixStream::connect(&self.0).await?;
-                for entry in batch {
-                    stream.write_all(entry.as_bytes()).await?;
-                    stream.write_all(&[0]).await?;
+                for (written, entry) in batch.iter().enumerate() {
+                    let ended = [entry.as_bytes(), &[0]].concat();
+                    match stream.write_all(&ended).await {
+                        Ok(()) => {}
+                        Err(error) if written == 0 => return Err(error),
+                        Err(_) => return Ok(batch.len() - written),
+                    }
                 }
-                Ok(())
+                Ok(0)
             }
             Err(error) => Err(error),
         }

@@ -3,15 +3,13 @@
 //! Owns: the form on the wire. Must not know: what a line says, how connections are kept.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use postern_model::Record;
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
 use serde::Deserialize;
 
-use crate::logging::queue::{self, Deliver, Sender};
+use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::wire::{Place, Tcp};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
@@ -88,11 +86,8 @@ impl Plugin for TcpLog {
 struct Lined(Tcp);
 
 impl Deliver<String> for Lined {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [String],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
-        Box::pin(async move { self.0.send(batch.concat().as_bytes()).await })
+    fn deliver<'a>(&'a self, batch: &'a [String]) -> Delivery<'a> {
+        Box::pin(async move { self.0.send(batch.concat().as_bytes()).await.map(|()| 0) })
     }
 }
 

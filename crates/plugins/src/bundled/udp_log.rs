@@ -3,15 +3,13 @@
 //! Owns: that it is one datagram. Must not know: what it says.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use postern_model::Record;
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
 use serde::Deserialize;
 
-use crate::logging::queue::{self, Deliver, Sender};
+use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::wire::{Place, Udp};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
@@ -39,6 +37,9 @@ const FIELDS: &[Field] = &[
 
 pub(crate) const DEFINITION: Definition = Definition { schema: &SCHEMA, phases: PHASES, make };
 
+/// Datagrams that are sent one after the other.
+const TOGETHER: usize = 256;
+
 #[derive(Deserialize)]
 struct Config {
     host: String,
@@ -57,8 +58,7 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     let lines = Lines::new(custom_fields_by_lua.as_ref(), context)?;
     let timeout = Duration::from_secs_f64((timeout / 1e3).clamp(0.001, 86_400.0));
     let to = Datagrams(Udp::new(Place { host, port, timeout }));
-    // One at a time: a batch that fails in its middle would be sent twice.
-    let queue = queue::Config::plain(1);
+    let queue = queue::Config::plain(TOGETHER);
     Ok(Box::new(UdpLog { lines, sender: Sender::new(SCHEMA.name, context, queue, to)? }))
 }
 
@@ -73,10 +73,7 @@ impl Plugin for UdpLog {
 struct Datagrams(Udp);
 
 impl Deliver<String> for Datagrams {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [String],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    fn deliver<'a>(&'a self, batch: &'a [String]) -> Delivery<'a> {
         Box::pin(self.0.send(batch.iter().map(String::as_bytes)))
     }
 }
@@ -102,5 +99,19 @@ mod tests {
             let object: Json = serde_json::from_slice(&buffer[..length]).unwrap();
             assert_eq!(object["response"]["status"], 200);
         }
+    }
+    #[tokio::test]
+    async fn what_fits_in_no_datagram_is_lost_and_holds_nothing_up() {
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = socket.local_addr().unwrap().port();
+        let node: std::sync::Arc<crate::node::Node> = std::sync::Arc::default();
+        let config = json!({"host": "127.0.0.1", "port": port});
+        let plugin = crate::testing::make_on(&SCHEMA.config, make, &config, &node);
+        plugin.log(&Request::for_test().with("x-long", &"x".repeat(70_000)), &Summary::for_test());
+        plugin.log(&Request::for_test(), &Summary::for_test());
+        let mut buffer = [0; 65536];
+        timeout(Duration::from_secs(10), socket.recv(&mut buffer)).await.expect("a datagram").unwrap();
+        assert_eq!(node.queues.flush(Duration::from_secs(10)).await, 0);
+        assert_eq!(node.queues.counts()[0].read(), (1, 1, 0));
     }
 }

@@ -73,11 +73,12 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// As it is where a plugin has no field `queue`; so many entries go together.
+    /// As it is where a plugin has no field `queue`; so many entries go together, and wait for each other for so short a
+    /// time that nobody notices, but the gateway: to wake a task for each request costs more than to write its entry.
     pub(crate) fn plain(max_batch_size: usize) -> Self {
         Self {
             max_batch_size,
-            max_coalescing_delay: 0.0,
+            max_coalescing_delay: 0.05,
             max_entries: 10_000,
             max_bytes: None,
             max_retry_time: 60.0,
@@ -91,10 +92,13 @@ impl Config {
 
 /// Delivers batches. A plugin makes one from its configuration.
 pub(crate) trait Deliver<T>: Send + Sync + 'static {
-    /// Tries once. The error is for people: it holds nothing of the entries, and no credential.
-    fn deliver<'a>(&'a self, batch: &'a [T])
-    -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+    /// Tries once, and says how many of the entries are lost for good. With an error none has arrived, and all are tried
+    /// again; it is for people: it holds nothing of the entries, and no credential.
+    fn deliver<'a>(&'a self, batch: &'a [T]) -> Delivery<'a>;
 }
+
+/// How many entries are lost, once all is done; see [`Deliver`].
+pub(crate) type Delivery<'a> = Pin<Box<dyn Future<Output = Result<usize, String>> + Send + 'a>>;
 
 /// Entries on their way.
 pub(crate) struct Queue<T> {
@@ -326,9 +330,15 @@ impl<T: Send + Sync + 'static> Queue<T> {
         let mut delay = terms.config.initial_retry_delay;
         let mut tries = 0;
         loop {
-            let Err(reason) = terms.to.deliver(&batch).await else {
-                self.counts.end(batch.len(), &self.counts.delivered);
-                return;
+            let reason = match terms.to.deliver(&batch).await {
+                Ok(lost) => {
+                    self.counts.end(batch.len().saturating_sub(lost), &self.counts.delivered);
+                    if lost > 0 && self.counts.end(lost, &self.counts.dropped) == 0 {
+                        self.complain("entries could not be delivered and are dropped and counted");
+                    }
+                    return;
+                }
+                Err(reason) => reason,
             };
             tries += 1;
             let config = &terms.config;

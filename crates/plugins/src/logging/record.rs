@@ -21,6 +21,9 @@ use crate::view::{Request, Source, Summary, TlsInfo, Try, args};
 /// The identifier of the one workspace that there is.
 pub(crate) const WORKSPACE: &str = "default";
 
+/// Bytes that a log object seldom needs more than.
+const USUAL: usize = 2560;
+
 /// A request that has ended, as a log tells of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
@@ -38,7 +41,9 @@ impl Record<'_> {
     /// One line of JSON, without a line's end.
     pub(crate) fn json(&self, fields: &Fields) -> String {
         if fields.is_empty() {
-            return serde_json::to_string(self).unwrap_or_default();
+            let mut line = Vec::with_capacity(USUAL);
+            let _ = serde_json::to_writer(&mut line, self);
+            return String::from_utf8(line).unwrap_or_default();
         }
         let mut json = serde_json::to_value(self).unwrap_or_default();
         if let Json::Object(object) = &mut json {

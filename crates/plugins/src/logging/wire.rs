@@ -136,6 +136,9 @@ impl Stream {
     }
 }
 
+/// Bytes of a datagram over IPv4.
+const DATAGRAM_MAX: usize = 65_507;
+
 /// Datagrams.
 pub(crate) struct Udp {
     place: Place,
@@ -148,26 +151,41 @@ impl Udp {
         Self { place, open: Mutex::default() }
     }
 
-    /// Sends each as a datagram of its own.
-    pub(crate) async fn send<'a>(&self, datagrams: impl IntoIterator<Item = &'a [u8]>) -> Result<(), String> {
+    /// Sends each as a datagram of its own, and says how many could not be sent.
+    ///
+    /// # Errors
+    /// None could be sent.
+    pub(crate) async fn send<'a>(
+        &self,
+        datagrams: impl IntoIterator<Item = &'a [u8]>,
+    ) -> Result<usize, String> {
         let mut kept = self.open.lock().await;
         let socket = match kept.take() {
             Some(socket) => socket,
             None => self.place.within("reach it", self.connect()).await?,
         };
+        let (mut sent, mut lost, mut failure) = (0, 0, None);
         for datagram in datagrams {
-            match self.place.within("send", socket.send(datagram)).await {
-                Ok(_) => {}
-                // An answer to an earlier datagram: nobody was there. Nor does anybody tell whether this one arrived.
-                Err(reason) => {
-                    if self.place.within("send", socket.send(datagram)).await.is_err() {
-                        return Err(reason);
-                    }
-                }
+            if datagram.len() > DATAGRAM_MAX {
+                lost += 1;
+                continue;
             }
+            let first = self.place.within("send", socket.send(datagram)).await;
+            // It may be the answer to an earlier datagram: nobody was there. Nor does anybody tell whether this one arrives.
+            let second = match first {
+                Err(_) => self.place.within("send", socket.send(datagram)).await,
+                first => first,
+            };
+            match second {
+                Ok(_) => sent += 1,
+                Err(reason) => failure = Some(reason),
+            }
+                    }
+        if sent == 0 && let Some(reason) = failure {
+            return Err(reason);
         }
         *kept = Some(socket);
-        Ok(())
+        Ok(lost)
     }
 
     async fn connect(&self) -> Result<UdpSocket, Error> {

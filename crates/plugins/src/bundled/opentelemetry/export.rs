@@ -4,8 +4,6 @@
 //! status: it may repeat what it was sent.
 
 use std::collections::BTreeMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
 use http::Method;
@@ -22,7 +20,7 @@ use postern_secrets::client::{Client, Limits, Outgoing, Terms};
 use prost::Message;
 use url::Url;
 
-use crate::logging::queue::Deliver;
+use crate::logging::queue::{Deliver, Delivery};
 use crate::registry::Context;
 
 const SCOPE: &str = "postern";
@@ -71,14 +69,14 @@ impl Collector {
         })
     }
 
-    async fn send(&self, message: impl Message) -> Result<(), String> {
+    async fn send(&self, message: impl Message) -> Result<usize, String> {
         let mut request = Outgoing::new(Method::POST, self.url.clone());
         for (name, value) in &self.headers {
             request = request.secret_header(name.clone(), value).map_err(|error| error.to_string())?;
         }
         let request = request.payload("application/x-protobuf", message.encode_to_vec().into());
         let reply = self.client.send(request).await.map_err(|error| error.to_string())?;
-        if reply.is_success() { Ok(()) } else { Err(format!("the collector answered {}", reply.status)) }
+        if reply.is_success() { Ok(0) } else { Err(format!("the collector answered {}", reply.status)) }
     }
 }
 
@@ -88,10 +86,7 @@ fn scope() -> Option<InstrumentationScope> {
 }
 
 impl Deliver<Span> for Collector {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [Span],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    fn deliver<'a>(&'a self, batch: &'a [Span]) -> Delivery<'a> {
         let spans = ScopeSpans { scope: scope(), spans: batch.to_vec(), schema_url: String::new() };
         let resource = Some(self.resource.clone());
         let all = ResourceSpans { resource, scope_spans: vec![spans], schema_url: String::new() };
@@ -100,10 +95,7 @@ impl Deliver<Span> for Collector {
 }
 
 impl Deliver<LogRecord> for Collector {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [LogRecord],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    fn deliver<'a>(&'a self, batch: &'a [LogRecord]) -> Delivery<'a> {
         let records = ScopeLogs { scope: scope(), log_records: batch.to_vec(), schema_url: String::new() };
         let resource = Some(self.resource.clone());
         let all = ResourceLogs { resource, scope_logs: vec![records], schema_url: String::new() };

@@ -3,7 +3,7 @@
 //! Owns: Kong's names, and the four ways of tags. Must not know: requests. Nothing that a client or an operator names can end
 //! a name or a line: [`part`] leaves letters, digits, dashes and underscores.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use serde::Deserialize;
 
@@ -149,13 +149,28 @@ impl Kind {
     }
 }
 
+/// What a metric says.
+pub(super) enum Measured<'a> {
+    Number(u64),
+    Text(&'a str),
+}
+
+impl fmt::Display for Measured<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
 /// A metric with all that it may be of.
 pub(super) struct Line<'a> {
     pub(super) prefix: &'a str,
     pub(super) name: Name,
     pub(super) kind: Kind,
     pub(super) rate: f64,
-    pub(super) value: &'a str,
+    pub(super) value: Measured<'a>,
     pub(super) service: Option<&'a str>,
     pub(super) route: Option<&'a str>,
     pub(super) consumer: Option<&'a str>,
@@ -168,68 +183,83 @@ impl Line<'_> {
     pub(super) fn write(&self, style: Option<Style>, out: &mut String) {
         // A string takes all that is written to it.
         let _ = match style {
-            None => write!(out, "{}:{}", self.name(), self.measured()),
-            Some(Style::Dogstatsd) => {
-                write!(out, "{}:{}|#{}", self.plain_name(), self.measured(), self.tags(':'))
-            }
-            Some(Style::Influxdb) => {
-                write!(out, "{},{}:{}", self.plain_name(), self.tags('='), self.measured())
-            }
-            Some(Style::Librato) => {
-                write!(out, "{}#{}:{}", self.plain_name(), self.tags('='), self.measured())
-            }
-            Some(Style::Signalfx) => {
-                write!(out, "{}[{}]:{}", self.plain_name(), self.tags('='), self.measured())
-            }
+            None => self.name(out).and_then(|()| self.measured(out)),
+            Some(style) => self.tagged(style, out),
         };
         out.push('\n');
     }
 
-    fn measured(&self) -> String {
-        let measured = format!("{}|{}", self.value, self.kind.letters());
-        if self.rate < 1.0 { format!("{measured}|@{}", self.rate) } else { measured }
-    }
-
-    /// With what it is of among its parts.
-    fn name(&self) -> String {
-        let Self { prefix, name, status, workspace, .. } = self;
-        let consumer = self.consumer.unwrap_or_default();
-        let of = match (self.service, self.route) {
-            (Some(service), _) => format!("service.{service}"),
-            (None, _) => "global.unmatched".to_owned(),
-        };
-        let end = name.end();
-        match name {
-            Name::RequestPerUser => format!("{prefix}.{of}.user.{consumer}.{end}"),
-            Name::StatusCount => format!("{prefix}.{of}.{end}.{status}"),
-            Name::StatusCountPerUser => format!("{prefix}.{of}.user.{consumer}.{end}.{status}"),
-            Name::StatusCountPerWorkspace => format!("{prefix}.{of}.workspace.{workspace}.{end}.{status}"),
-            Name::StatusCountPerUserPerRoute => {
-                let route = self.route.unwrap_or("unmatched");
-                format!("{prefix}.route.{route}.user.{consumer}.{end}.{status}")
+    fn tagged(&self, style: Style, out: &mut String) -> fmt::Result {
+        write!(out, "{}.{}", self.prefix, self.name.end())?;
+        match style {
+            Style::Dogstatsd => {
+                self.measured(out)?;
+                out.push_str("|#");
+                self.tags(':', out)
             }
-            _ => format!("{prefix}.{of}.{end}"),
+            Style::Influxdb => {
+                out.push(',');
+                self.tags('=', out)?;
+                self.measured(out)
+            }
+            Style::Librato => {
+                out.push('#');
+                self.tags('=', out)?;
+                self.measured(out)
+            }
+            Style::Signalfx => {
+                out.push('[');
+                self.tags('=', out)?;
+                out.push(']');
+                self.measured(out)
+            }
         }
     }
 
-    fn plain_name(&self) -> String {
-        format!("{}.{}", self.prefix, self.name.end())
+    fn measured(&self, out: &mut String) -> fmt::Result {
+        write!(out, ":{}|{}", self.value, self.kind.letters())?;
+        if self.rate < 1.0 { write!(out, "|@{}", self.rate) } else { Ok(()) }
     }
 
-    fn tags(&self, between: char) -> String {
-        let status = self.name.is_of_a_status().then(|| self.status.to_string());
-        let tags = [
+    /// With what it is of among its parts.
+    fn name(&self, out: &mut String) -> fmt::Result {
+        let Self { prefix, name, status, workspace, .. } = self;
+        let consumer = self.consumer.unwrap_or_default();
+        let end = name.end();
+        out.push_str(prefix);
+        match (name, self.service) {
+            (Name::StatusCountPerUserPerRoute, _) => {
+                write!(out, ".route.{}", self.route.unwrap_or("unmatched"))?;
+            }
+            (_, Some(service)) => write!(out, ".service.{service}")?,
+            (_, None) => out.push_str(".global.unmatched"),
+        }
+        match name {
+            Name::RequestPerUser => write!(out, ".user.{consumer}.{end}"),
+            Name::StatusCount => write!(out, ".{end}.{status}"),
+            Name::StatusCountPerUser | Name::StatusCountPerUserPerRoute => {
+                write!(out, ".user.{consumer}.{end}.{status}")
+            }
+            Name::StatusCountPerWorkspace => write!(out, ".workspace.{workspace}.{end}.{status}"),
+            _ => write!(out, ".{end}"),
+        }
+    }
+
+    fn tags(&self, between: char, out: &mut String) -> fmt::Result {
+        let of_a_consumer = self.name.is_of_a_consumer() && self.name != Name::UniqueUsers;
+        let mut comma = "";
+        for (name, value) in [
             ("service", self.service),
             ("route", self.route),
-            (
-                "consumer",
-                self.consumer.filter(|_| self.name.is_of_a_consumer() && self.name != Name::UniqueUsers),
-            ),
+            ("consumer", self.consumer.filter(|_| of_a_consumer)),
             ("workspace", Some(self.workspace)),
-            ("status", status.as_deref()),
-        ];
-        let tags = tags.iter().filter_map(|(name, value)| Some(format!("{name}{between}{}", (*value)?)));
-        tags.collect::<Vec<_>>().join(",")
+        ] {
+            if let Some(value) = value {
+                write!(out, "{comma}{name}{between}{value}")?;
+                comma = ",";
+            }
+        }
+        if self.name.is_of_a_status() { write!(out, "{comma}status{between}{}", self.status) } else { Ok(()) }
     }
 }
 

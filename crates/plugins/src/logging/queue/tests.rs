@@ -12,6 +12,8 @@ struct Receiver {
     failures: Arc<AtomicU64>,
     /// Held by whoever wants deliveries to stop.
     gate: Arc<tokio::sync::Mutex<()>>,
+    /// Entries of each batch that it says are lost.
+    lost: usize,
 }
 
 impl Receiver {
@@ -25,10 +27,7 @@ impl Receiver {
 }
 
 impl Deliver<u32> for Receiver {
-    fn deliver<'a>(
-        &'a self,
-        batch: &'a [u32],
-    ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    fn deliver<'a>(&'a self, batch: &'a [u32]) -> Delivery<'a> {
         Box::pin(async move {
             let _open = self.gate.lock().await;
             let fails = |left: u64| left.checked_sub(1);
@@ -36,7 +35,7 @@ impl Deliver<u32> for Receiver {
                 return Err("it is away".to_owned());
             }
             self.batches.lock().unwrap().push(batch.to_vec());
-            Ok(())
+            Ok(self.lost)
         })
     }
 }
@@ -63,6 +62,10 @@ impl Stage {
     fn counts(&self) -> (u64, u64, u64) {
         self.node.queues.counts()[0].read()
     }
+}
+
+fn at_once(size: usize) -> Config {
+    Config { max_coalescing_delay: 0.0, ..Config::plain(size) }
 }
 
 fn batches_of(size: usize) -> Config {
@@ -101,6 +104,15 @@ async fn what_fails_is_tried_again_in_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_lost_on_the_way_is_counted() {
+    let (stage, to) = (Stage::default(), Receiver { lost: 1, ..Receiver::default() });
+    let sender = stage.sender(batches_of(3), &to);
+    (0..3).for_each(|entry| sender.push(entry, 1));
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!((to.batches().len(), stage.counts()), (1, (2, 1, 0)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_gives_up_in_the_end() {
     let (stage, to) = (Stage::default(), Receiver::failing(u64::MAX));
     let sender = stage.sender(Config { max_retry_time: 5.0, max_retry_delay: 1.0, ..Config::plain(1) }, &to);
@@ -120,7 +132,7 @@ async fn it_gives_up_in_the_end() {
 async fn who_does_not_keep_up_loses_the_oldest() {
     let (stage, to) = (Stage::default(), Receiver::default());
     let closed = to.gate.clone().lock_owned().await;
-    let sender = stage.sender(Config { max_entries: 3, max_bytes: Some(25), ..Config::plain(10) }, &to);
+    let sender = stage.sender(Config { max_entries: 3, max_bytes: Some(25), ..at_once(10) }, &to);
     sender.push(0, 1);
     sleep(Duration::from_millis(1)).await;
     // 0 is on its way; of the others three may wait, and 25 bytes.
