@@ -1,9 +1,10 @@
 //! Counting in windows of time, for the plugins that limit how much somebody may use.
 //!
-//! Owns: what they share: windows (`window`), counts (`counters`), for whom something counts (`whom`), and numbers as
-//! headers have them (`told`). Must not know: what is counted, nor what comes of one too many.
+//! Owns: what they share: windows (`window`), counts in this node (`counters`) and in a Redis (`remote`), for
+//! whom something counts (`whom`), and numbers as headers have them (`told`). Must not know: what is counted, nor what comes of one too many.
 
 pub(super) mod counters;
+pub(super) mod remote;
 pub(super) mod told;
 pub(super) mod whom;
 pub(super) mod window;
@@ -28,6 +29,19 @@ pub(super) fn limits_grow(record: &Record) -> Result<(), (&'static str, String)>
         }
     }
     Ok(())
+}
+
+/// What cannot be: Kong's counts in its own database.
+///
+/// # Errors
+/// It is that.
+pub(super) fn policy(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Text(policy) if &**policy == "cluster" => {
+            Err("counts in the database are not supported; use redis or local".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A number of a record.

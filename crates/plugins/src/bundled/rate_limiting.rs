@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use http::StatusCode;
 use http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use postern_model::Record;
 use postern_model::field::{Check, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
-use postern_model::{Record, Value};
 use serde::Deserialize;
 use smallvec::SmallVec;
 use uuid::Uuid;
@@ -70,7 +70,7 @@ const FIELDS: &[Field] = &[
     Field::string("path").rules(&[Rule::Custom(rules::path)]).doc("The path, for `limit_by: path`."),
     Field::string("policy")
         .default_text("local")
-        .rules(&[Rule::OneOf(&["cluster", "local", "redis"]), Rule::Custom(policy)])
+        .rules(&[Rule::OneOf(&["cluster", "local", "redis"]), Rule::Custom(counting::policy)])
         .doc("Where counts are kept: `local`, in this node's memory, or `redis`, where several nodes share them."),
     Field::boolean("fault_tolerant")
         .required()
@@ -110,16 +110,6 @@ fn what_is_counted_is_named(config: &Record) -> Result<(), (&'static str, String
             Err(("header_name", "required field missing".to_owned()))
         }
         Some("path") if config.get("path").is_none() => Err(("path", "required field missing".to_owned())),
-        _ => Ok(()),
-    }
-}
-
-/// Kong's counts in its own database.
-fn policy(value: &Value) -> Result<(), String> {
-    match value {
-        Value::Text(policy) if &**policy == "cluster" => {
-            Err("counts in the database are not supported; use redis or local".to_owned())
-        }
         _ => Ok(()),
     }
 }

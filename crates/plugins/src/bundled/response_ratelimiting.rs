@@ -2,9 +2,10 @@
 //!
 //! Owns: the named limits, what upstream and client are told of them, and what is answered beyond them. Must not know: how
 //! counts are kept, nor how time is divided (`counting` does), nor how a cost is written (`cost` does). Headers and texts
-//! are Kong's. Unlike there, costs count at once, before the client has the response.
+//! are Kong's. Unlike there, costs in this node's memory count at once, before the client has the response.
 
 mod cost;
+mod shared;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -21,14 +22,15 @@ use serde::Deserialize;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use self::shared::{Addition, Shared};
 use super::counting::counters::Counters;
 use super::counting::told::amount;
 use super::counting::whom::{By, Whom};
 use super::counting::window::{Period, Window};
-use super::counting::{self, number};
+use super::counting::{self, number, remote};
 use super::{redis, rules};
 use crate::clock::Clock;
-use crate::plugin::{Answer, BodyFilter, Plugin, Step};
+use crate::plugin::{Answer, BodyFilter, Outcome, Plugin, Step};
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response, Source};
 
@@ -55,13 +57,12 @@ const FIELDS: &[Field] = &[
         .doc("For whom costs are counted together. Where a request has no such thing: for its address."),
     Field::string("policy")
         .default_text("local")
-        .rules(&[Rule::OneOf(&["cluster", "local", "redis"])])
-        .unsupported("counts that several nodes share")
-        .doc("Where counts are kept: `local`, in this node's memory."),
+        .rules(&[Rule::OneOf(&["cluster", "local", "redis"]), Rule::Custom(counting::policy)])
+        .doc("Where counts are kept: `local`, in this node's memory; `redis`, where several nodes share them."),
     Field::boolean("fault_tolerant")
         .required()
         .default_bool(true)
-        .doc("Whether requests go on when counts cannot be read. In this node's memory they always can."),
+        .doc("Whether requests go on, uncounted, when Redis cannot be asked; otherwise they are answered with 500."),
     Field::record("redis", &REDIS).required().doc("The Redis, for `policy: redis`."),
     Field::boolean("block_on_first_violation")
         .required()
@@ -77,7 +78,7 @@ const FIELDS: &[Field] = &[
         .doc("The limits by the names that upstreams call them."),
 ];
 
-const REDIS: [Field; 10] = redis::fields(true);
+const REDIS: [Field; 17] = redis::with_groups(true);
 
 /// It becomes a part of headers.
 const LIMIT_NAME: Field = Field::string("").rules(&[Rule::Custom(rules::header_name)]);
@@ -127,6 +128,9 @@ struct Config {
     limit_by: Option<By>,
     block_on_first_violation: bool,
     hide_client_headers: bool,
+    policy: Option<String>,
+    fault_tolerant: bool,
+    redis: redis::Config,
 }
 
 struct ResponseRatelimiting {
@@ -137,6 +141,8 @@ struct ResponseRatelimiting {
     block_on_first_violation: bool,
     hide_client_headers: bool,
     counters: Arc<Counters>,
+    /// Where several nodes share their counts.
+    shared: Option<Shared>,
     clock: Clock,
 }
 
@@ -164,21 +170,35 @@ struct Limit {
 struct Passed {
     /// Whether the response is withheld.
     withheld: Arc<AtomicBool>,
+    /// What was used of each limit before, where that is counted elsewhere.
+    read: Option<Arc<Read>>,
+}
+
+/// Counts as they were when a request came.
+struct Read {
+    keys: Vec<String>,
+    windows: SmallVec<[Window; 6]>,
+    used: SmallVec<[u32; 6]>,
 }
 
 fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
-    let Config { header_name, limit_by, block_on_first_violation, hide_client_headers } = config.read()?;
-    let header = HeaderName::try_from(header_name.as_deref().unwrap_or(HEADER_NAME));
+    let given: Config = config.read()?;
+    let header = HeaderName::try_from(given.header_name.as_deref().unwrap_or(HEADER_NAME));
+    let shared = match given.policy.as_deref() {
+        Some("redis") => Some(Shared::new(given.redis.settings(context)?, given.fault_tolerant, context)?),
+        _ => None,
+    };
     let limits = limits(config).map(|(name, limit)| Named::new(name, limit)).collect::<Result<_, _>>();
     Ok(Box::new(ResponseRatelimiting {
         id: context.id,
         header: header.map_err(|_| "header_name: not the name of a header")?,
-        whom: Whom { by: limit_by.unwrap_or(By::Consumer), header: None, path: None },
+        whom: Whom { by: given.limit_by.unwrap_or(By::Consumer), header: None, path: None },
         limits: limits.map_err(|_| "limits: a name cannot stand in the name of a header")?,
-        block_on_first_violation,
-        hide_client_headers,
+        block_on_first_violation: given.block_on_first_violation,
+        hide_client_headers: given.hide_client_headers,
         // One for the whole node, so that its memory is bounded whatever the number of plugins.
         counters: context.state.of(Uuid::nil(), Counters::default),
+        shared,
         clock: context.clock.clone(),
     }))
 }
@@ -210,38 +230,59 @@ impl Plugin for ResponseRatelimiting {
     fn access<'a>(&'a self, request: &'a mut Request) -> Step<'a> {
         let now = self.clock.now();
         let who = self.whom.of(request).into_owned();
-        for named in &self.limits {
-            let left = named.limits.iter().map(|limit| {
-                let window = limit.period.window(now);
-                limit.left(self.counters.used(self.key(named, limit, &who), &window))
+        let Some(shared) = &self.shared else {
+            let used = self.each().map(|(named, limit)| {
+                self.counters.used(self.key(named, limit, &who), &limit.period.window(now))
             });
-            let left = left.fold(f64::INFINITY, f64::min);
-            if self.block_on_first_violation && left <= 0.0 {
-                let message = format!("API rate limit exceeded for '{}'", named.name);
-                return Answer::message(StatusCode::TOO_MANY_REQUESTS, message).into();
-            }
-            // In place of whatever the client says.
-            request.headers.insert(named.remaining.clone(), amount(left));
-        }
-        request.notes.insert(Passed { withheld: Arc::default() });
-        Step::Continue
+            let used: SmallVec<[u32; 6]> = used.collect();
+            return match self.admit(request, &used, None) {
+                None => Step::Continue,
+                Some(answer) => answer.into(),
+            };
+        };
+        Step::Wait(Box::pin(async move {
+            let whose = remote::whose(SCHEMA.name, self.id, &who);
+            let windows: SmallVec<[Window; 6]> =
+                self.each().map(|(_, limit)| limit.period.window(now)).collect();
+            let key = |((named, limit), window): ((&Named, &Limit), &Window)| {
+                remote::key(&format!("{whose}:{}", named.name), limit.period, window)
+            };
+            let keys: Vec<String> = self.each().zip(&windows).map(key).collect();
+            let answer = match shared.used(&keys).await {
+                Ok(used) => {
+                    let read = Arc::new(Read { keys, windows, used });
+                    self.admit(request, &read.used, Some(Arc::clone(&read)))
+                }
+                Err(failure) => {
+                    shared.complain(request, &failure);
+                    let closed = (!shared.fault_tolerant).then_some(StatusCode::INTERNAL_SERVER_ERROR);
+                    closed.map(|status| Answer::message(status, "An unexpected error occurred"))
+                }
+            };
+            answer.map_or(Outcome::Continue, |answer| Outcome::Answer(Box::new(answer)))
+        }))
     }
 
     fn response(&self, request: &Request, response: &mut Response) {
-        let Some(passed) = request.notes.get::<Passed>() else { return };
-        let (used, passes) = match response.source {
-            Source::Upstream => self.count(request, &cost::read(&response.headers, &self.header)),
-            // Nobody but an upstream says what it costs.
-            Source::Plugin | Source::Gateway => self.count(request, &cost::Costs::default()),
-        };
+        let passed = request.notes.get::<Passed>();
+        let counted = passed.map(|passed| {
+            let costs = match response.source {
+                Source::Upstream => cost::read(&response.headers, &self.header),
+                // Nobody but an upstream says what it costs.
+                Source::Plugin | Source::Gateway => cost::Costs::default(),
+            };
+            match (&self.shared, &passed.read) {
+                (Some(shared), Some(read)) => self.count_there(shared, read, &costs),
+                _ => self.count_here(request, &costs),
+            }
+        });
         response.headers.remove(&self.header);
+        let (Some(passed), Some((used, passes))) = (passed, counted) else { return };
         if !self.hide_client_headers {
-            let mut used = used.iter();
-            for limit in self.limits.iter().flat_map(|named| &named.limits) {
-                let left = limit.left(used.next().copied().unwrap_or(0));
+            for ((_, limit), used) in self.each().zip(used) {
                 let [limit_header, remaining_header] = &limit.names;
                 response.headers.insert(limit_header, limit.value.clone());
-                response.headers.insert(remaining_header, amount(left));
+                response.headers.insert(remaining_header, amount(limit.left(used)));
             }
         }
         if !passes {
@@ -261,13 +302,35 @@ impl Plugin for ResponseRatelimiting {
 }
 
 impl ResponseRatelimiting {
+    /// Every limit.
+    fn each(&self) -> impl Iterator<Item = (&Named, &Limit)> {
+        self.limits.iter().flat_map(|named| named.limits.iter().map(move |limit| (named, limit)))
+    }
+
+    /// Tells the upstream what is left, or the client that nothing is.
+    fn admit(&self, request: &mut Request, used: &[u32], read: Option<Arc<Read>>) -> Option<Answer> {
+        let mut used = used.iter();
+        for named in &self.limits {
+            let left = named.limits.iter().zip(&mut used).map(|(limit, used)| limit.left(*used));
+            let left = left.fold(f64::INFINITY, f64::min);
+            if self.block_on_first_violation && left <= 0.0 {
+                let message = format!("API rate limit exceeded for '{}'", named.name);
+                return Some(Answer::message(StatusCode::TOO_MANY_REQUESTS, message));
+            }
+            // In place of whatever the client says.
+            request.headers.insert(named.remaining.clone(), amount(left));
+        }
+        request.notes.insert(Passed { withheld: Arc::default(), read });
+        None
+    }
+
     fn key(&self, named: &Named, limit: &Limit, who: &[u8]) -> u128 {
         self.counters.key(&(self.id, limit.period, &*named.name, who))
     }
 
     /// Counts what a response costs, unless a limit that it would use is used up: then it counts for none. Gives what is
     /// used of each limit then.
-    fn count(&self, request: &Request, costs: &cost::Costs) -> (SmallVec<[u32; 6]>, bool) {
+    fn count_here(&self, request: &Request, costs: &cost::Costs) -> (SmallVec<[u32; 6]>, bool) {
         let now = self.clock.now();
         let who = self.whom.of(request);
         let mut counted: SmallVec<[(usize, u128, Window, u32); 6]> = SmallVec::new();
@@ -297,6 +360,25 @@ impl ResponseRatelimiting {
             }
         }
         (all, passes)
+    }
+
+    /// The same by what was read when the request came, for all nodes together.
+    fn count_there(&self, shared: &Shared, read: &Read, costs: &cost::Costs) -> (SmallVec<[u32; 6]>, bool) {
+        let mut after = read.used.clone();
+        let mut additions = Vec::new();
+        for (index, (named, limit)) in self.each().enumerate() {
+            let cost = costs.of(&named.name);
+            if cost == 0 {
+                continue;
+            }
+            if after[index] >= limit.passes {
+                return (read.used.clone(), false);
+            }
+            after[index] = after[index].saturating_add(cost);
+            additions.push(Addition { key: read.keys[index].clone(), window: read.windows[index], cost });
+        }
+        shared.add(additions);
+        (after, true)
     }
 }
 

@@ -180,8 +180,10 @@ impl Udp {
                 Ok(_) => sent += 1,
                 Err(reason) => failure = Some(reason),
             }
-                    }
-        if sent == 0 && let Some(reason) = failure {
+        }
+        if sent == 0
+            && let Some(reason) = failure
+        {
             return Err(reason);
         }
         *kept = Some(socket);

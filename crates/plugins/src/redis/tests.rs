@@ -29,6 +29,20 @@ async fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
 }
 
+/// A port for a node of a cluster, whose other one, for the cluster's own talk, is 10000 above.
+async fn free_pair() -> u16 {
+    loop {
+        let port = fastrand::u16(10_000..22_000);
+        let (own, talk) = (
+            TcpListener::bind(("127.0.0.1", port)).await,
+            TcpListener::bind(("127.0.0.1", port + 10_000)).await,
+        );
+        if own.is_ok() && talk.is_ok() {
+            return port;
+        }
+    }
+}
+
 impl Server {
     /// `redis-server` with these lines of configuration, once it takes connections.
     pub(crate) async fn start(lines: &[String]) -> Self {
@@ -239,7 +253,8 @@ async fn sentinels_name_the_master() {
 async fn a_cluster_is_asked_where_a_key_is() {
     let mut nodes = Vec::new();
     for _ in 0..3 {
-        nodes.push(Server::start(&["cluster-enabled yes\ncluster-node-timeout 2000".to_owned()]).await);
+        let lines = ["cluster-enabled yes\ncluster-node-timeout 10000".to_owned()];
+        nodes.push(Server::start_at(free_pair().await, false, &lines).await);
     }
     let addresses: Vec<_> = nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect();
     let created = tokio::process::Command::new("redis-cli")
@@ -249,6 +264,19 @@ async fn a_cluster_is_asked_where_a_key_is() {
         .output();
     let created = timeout(Duration::from_secs(60), created).await.expect("in time").unwrap();
     assert!(created.status.success(), "{}", String::from_utf8_lossy(&created.stdout));
+    // Each of them has to hear of it.
+    for node in &nodes {
+        let says_ok = async || match node.told(&Login::default(), &["CLUSTER", "INFO"]).await {
+            Reply::Text(text) => String::from_utf8_lossy(&text).contains("cluster_state:ok"),
+            _ => false,
+        };
+        for _ in 0..1000 {
+            if says_ok().await {
+                break;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
     let cluster = reached(Settings { redirections: 5, ..settings(nodes[0].port) });
     for number in 0..50 {
         assert_eq!(count(&cluster, &format!("key-{number}")).await, Ok(Reply::Integer(1)), "{number}");

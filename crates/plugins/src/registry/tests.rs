@@ -45,6 +45,13 @@ const DIFFERENT: &[(&str, &str, &str)] = &[
     ("rate-limiting.config.redis.sentinel_password", "ours only", GROUPS),
     ("rate-limiting.config.redis.sentinel_role", "ours only", GROUPS),
     ("rate-limiting.config.redis.sentinel_username", "ours only", GROUPS),
+    ("response-ratelimiting.config.redis.cluster_max_redirections", "ours only", GROUPS),
+    ("response-ratelimiting.config.redis.cluster_nodes", "ours only", GROUPS),
+    ("response-ratelimiting.config.redis.sentinel_master", "ours only", GROUPS),
+    ("response-ratelimiting.config.redis.sentinel_nodes", "ours only", GROUPS),
+    ("response-ratelimiting.config.redis.sentinel_password", "ours only", GROUPS),
+    ("response-ratelimiting.config.redis.sentinel_role", "ours only", GROUPS),
+    ("response-ratelimiting.config.redis.sentinel_username", "ours only", GROUPS),
 ];
 
 const GROUPS: &str = "Kong has Sentinel and Cluster in its paid plugin only";

@@ -4,18 +4,16 @@
 //! this node that are exchanged now and then. Must not know: requests' headers, how Redis is reached.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use smallvec::SmallVec;
 use tokio::runtime::Handle;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use uuid::Uuid;
 
+use super::super::counting::remote::{self, Remote};
 use super::super::counting::window::{Period, Window};
-use crate::redis::Redis;
 use crate::redis::connect::{Failure, Settings};
 use crate::redis::resp::Reply;
 use crate::registry::Context;
@@ -68,11 +66,8 @@ pub(super) struct Shared {
 /// What outlives a configuration.
 #[derive(Default)]
 struct Store {
-    redis: Arc<Redis>,
+    remote: Remote,
     counts: Mutex<Counts>,
-    /// When was last told of trouble, in milliseconds since the first time.
-    told: AtomicU64,
-    began: std::sync::OnceLock<Instant>,
 }
 
 #[derive(Default)]
@@ -105,7 +100,7 @@ impl Shared {
     ) -> Result<Self, String> {
         let runtime = Handle::try_current().map_err(|_| "there is nothing that could connect")?;
         let store = context.state.of(context.id, Store::default);
-        store.redis.reach(settings, context.renewal.clone())?;
+        store.remote.redis.reach(settings, context.renewal.clone())?;
         let every = (sync_rate > 0.0).then(|| Duration::from_secs_f64(sync_rate.clamp(0.02, 3600.0)));
         Ok(Self { store, every, fault_tolerant, runtime })
     }
@@ -128,7 +123,7 @@ impl Shared {
             .chain(numbers.iter().map(String::as_bytes))
             .collect();
         let first = keys.first().map_or(&b""[..], |key| key.as_bytes());
-        read(self.store.redis.ask(first, &words).await?, limits.len())
+        read(self.store.remote.redis.ask(first, &words).await?, limits.len())
     }
 
     /// By what is known here.
@@ -163,17 +158,9 @@ impl Shared {
         Ok((used, passes))
     }
 
-    /// Tells of trouble, once a second at most.
+    /// Tells of trouble.
     pub(super) fn complain(&self, request: &Request, failure: &Failure) {
-        let began = *self.store.began.get_or_init(Instant::now);
-        let now = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1000);
-        let told = self.store.told.load(Ordering::Relaxed);
-        if now.saturating_sub(told) >= 1000
-            && self.store.told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
-            let open = self.fault_tolerant;
-            tracing::warn!(request_id = %request.id, reason = %failure, fault_tolerant = open, "counts cannot be read");
-        }
+        self.store.remote.unreadable(request, failure, self.fault_tolerant);
     }
 }
 
@@ -207,14 +194,14 @@ async fn exchange(store: Weak<Store>, every: Duration) {
         for (key, count) in open {
             let (own, length) = (count.own.to_string(), count.length.to_string());
             let words = [b"EVAL", ADD, b"1", key.as_bytes(), own.as_bytes(), length.as_bytes()];
-            match store.redis.ask(key.as_bytes(), &words).await {
+            match store.remote.redis.ask(key.as_bytes(), &words).await {
                 Ok(Reply::Integer(sum)) => {
                     if let Some(known) = store.counts().keys.get_mut(&key) {
                         known.all = u32::try_from(sum).unwrap_or(u32::MAX);
                         known.own = known.own.saturating_sub(count.own);
                     }
                 }
-                Ok(_) => failing = Some(Failure::Away("Redis does not count".to_owned())),
+                Ok(_) => failing = Some(remote::unexpected()),
                 Err(failure) => failing = Some(failure),
             }
             if failing.is_some() {
@@ -228,34 +215,16 @@ async fn exchange(store: Weak<Store>, every: Duration) {
     }
 }
 
-/// What is counted under which name. The braces keep all counts of somebody on one server of a cluster; who it is, is hashed:
-/// a header's value may be long, and is nobody's business.
+/// The names of all counts.
 fn keys(plugin: Uuid, who: &[u8], limits: &[Counted]) -> Vec<String> {
-    let hash = digest::digest(&digest::SHA256, who);
-    let who: String = hash.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-    let key = |limit: &Counted| {
-        format!("postern:rate-limiting:{{{plugin}:{who}}}:{}:{}", limit.period.name(), limit.window.start)
-    };
-    limits.iter().map(key).collect()
+    let whose = remote::whose(super::SCHEMA.name, plugin, who);
+    limits.iter().map(|limit| remote::key(&whose, limit.period, &limit.window)).collect()
 }
 
 fn read(reply: Reply, limits: usize) -> Result<Used, Failure> {
-    let numbers = match reply {
-        Reply::Array(parts) if parts.len() == limits + 1 => parts,
-        Reply::Error(error) => {
-            // The first word is Redis's own; the rest may repeat what was sent.
-            let word = error.split(' ').next().unwrap_or_default();
-            return Err(Failure::Away(format!("Redis says {word}")));
-        }
-        _ => return Err(Failure::Away("Redis does not count".to_owned())),
-    };
-    let number = |reply: &Reply| match reply {
-        Reply::Integer(number) => Ok(u32::try_from((*number).max(0)).unwrap_or(u32::MAX)),
-        _ => Err(Failure::Away("Redis does not count".to_owned())),
-    };
-    let mut used: SmallVec<[u32; 6]> = numbers.iter().map(number).collect::<Result<_, _>>()?;
+    let mut used = remote::counts(reply, limits + 1)?;
     let passes = used.pop() == Some(1);
-    Ok((used, passes))
+    Ok((used.into(), passes))
 }
 
 #[cfg(test)]

@@ -227,7 +227,7 @@ fn many_at_once_get_no_more() {
     let node = Node::new();
     let plugin = node.plugin(&json!({"limits": {"video": {"hour": 50}, "image": {"hour": 1000}}}));
     let mut request = Request::for_test();
-    request.notes.insert(Passed { withheld: Arc::default() });
+    request.notes.insert(Passed { withheld: Arc::default(), read: None });
     let request = &request;
     let passed: usize = std::thread::scope(|scope| {
         let one = || {

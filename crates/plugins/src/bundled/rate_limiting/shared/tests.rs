@@ -6,6 +6,7 @@ use serde_json::{Value as Json, json};
 use super::super::{SCHEMA, make};
 use crate::clock::Clock;
 use crate::plugin::Plugin;
+use crate::redis::Redis;
 use crate::redis::tests::Server;
 use crate::testing::{access, check, told};
 use crate::view::Request;
