@@ -54,8 +54,9 @@ deny: ## licences, banned and doubled dependencies (installs cargo-deny into .to
 audit: ## known security advisories (cargo-deny fetches the advisory database)
 	scripts/deny advisories
 
-fuzz: ## each fuzz target for 10 seconds, or SECONDS=n
+fuzz: ## the inputs that were worth keeping, then each fuzz target for 10 seconds, or SECONDS=n
 	@scripts/tools fuzz
+	cargo test --quiet -p postern-fuzz
 	fuzz/run $(or $(SECONDS),10)
 
 chaos: tools ## every login of hcv in every kind of trouble, with real OpenBao; keeps docs/reliability.md

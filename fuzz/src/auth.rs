@@ -28,3 +28,22 @@ pub fn hmac(data: &[u8]) {
         "{text:?} written as {written:?}"
     );
 }
+
+/// `Authorization` with a name and a password, or with a token: what is read is written back to the same, and nobody is
+/// nobody.
+pub fn authorization(data: &[u8]) {
+    use base64::Engine;
+    let Ok(value) = http::HeaderValue::from_bytes(data) else { return };
+    if let Some((name, password)) = postern_plugins::fuzzing::basic(&value) {
+        assert!(!name.is_empty() && !name.contains(':'));
+        let pair = [name.as_bytes(), b":", &password].concat();
+        let written = format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(pair));
+        let written = http::HeaderValue::try_from(written).expect("base64 can stand in a header");
+        assert_eq!(postern_plugins::fuzzing::basic(&written), Some((name, password)));
+    }
+    if let Some(token) = postern_plugins::fuzzing::bearer(&value) {
+        assert!(!token.is_empty());
+        let written = http::HeaderValue::try_from(format!("Bearer {token}")).expect("it stood in one");
+        assert_eq!(postern_plugins::fuzzing::bearer(&written), Some(token));
+    }
+}

@@ -6,6 +6,7 @@
 
 mod admin;
 mod auth;
+mod cache;
 mod framing;
 mod pem;
 mod replies;
@@ -13,7 +14,8 @@ mod router;
 mod values;
 
 pub use admin::admin_body;
-pub use auth::{hmac, jwt};
+pub use auth::{authorization, hmac, jwt};
+pub use cache::{cache_control, cache_key};
 pub use framing::framing;
 pub use pem::pem;
 pub use replies::{idp_reply, jwt_claims, vault_reply};
@@ -137,10 +139,13 @@ mod tests {
     #[test]
     fn the_committed_corpora_hold() {
         type Target = (&'static str, fn(&[u8]));
-        let targets: [Target; 13] = [
+        let targets: [Target; 18] = [
             ("admin_body", super::admin_body),
             ("jwt", super::jwt),
             ("hmac", super::hmac),
+            ("authorization", super::authorization),
+            ("cache_control", super::cache_control),
+            ("cache_key", super::cache_key),
             ("reference", super::reference),
             ("template", super::template),
             ("deck_env", super::deck_env),

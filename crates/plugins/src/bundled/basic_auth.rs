@@ -99,9 +99,9 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
 }
 
 /// A name and a password, as a request shows them.
-struct Shown {
-    name: String,
-    password: Zeroizing<Vec<u8>>,
+pub(crate) struct Shown {
+    pub(crate) name: String,
+    pub(crate) password: Zeroizing<Vec<u8>>,
 }
 
 /// Who it is, if the password is right.
@@ -181,7 +181,7 @@ impl BasicAuth {
 }
 
 /// `Basic`, in any case that Kong takes, and name and password in base64, with or without its padding.
-fn read(value: &HeaderValue) -> Option<Shown> {
+pub(crate) fn read(value: &HeaderValue) -> Option<Shown> {
     const BASE64: GeneralPurpose = GeneralPurpose::new(
         &STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),

@@ -241,15 +241,19 @@ struct Headers<'a>(&'a HeaderMap, &'a Redaction);
 impl Serialize for Headers<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        for name in self.0.keys() {
-            let mut values = self.0.get_all(name).iter().map(|value| self.1.header(name, value));
-            match (values.next(), values.next()) {
-                (Some(only), None) => map.serialize_entry(name.as_str(), &only)?,
-                (first, second) => {
-                    let all: Vec<_> = first.into_iter().chain(second).chain(values).collect();
-                    map.serialize_entry(name.as_str(), &all)?;
-                }
+        let mut headers = self.0.iter().peekable();
+        // All values of a name stand together.
+        while let Some((name, value)) = headers.next() {
+            let first = self.1.header(name, value);
+            if headers.peek().is_none_or(|(next, _)| *next != name) {
+                map.serialize_entry(name.as_str(), &first)?;
+                continue;
             }
+            let mut all = vec![first];
+            while let Some((_, value)) = headers.next_if(|(next, _)| *next == name) {
+                all.push(self.1.header(name, value));
+            }
+            map.serialize_entry(name.as_str(), &all)?;
         }
         map.end()
     }

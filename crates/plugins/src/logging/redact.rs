@@ -93,8 +93,15 @@ impl Redaction {
 
     /// The value of a header as a log may show it.
     pub fn header<'a>(&self, name: &HeaderName, value: &'a HeaderValue) -> Cow<'a, str> {
-        let is_secret = value.is_sensitive() && !self.shows(name.as_str()) || self.hides(name.as_str());
-        if is_secret { Cow::Borrowed(BLOT) } else { String::from_utf8_lossy(value.as_bytes()) }
+        // A header's name is in small letters already.
+        let is_secret = value.is_sensitive() || names_a_credential(name.as_str().as_bytes());
+        if is_secret && !self.shows(name.as_str()) {
+            return Cow::Borrowed(BLOT);
+        }
+        match std::str::from_utf8(value.as_bytes()) {
+            Ok(text) => Cow::Borrowed(text),
+            Err(_) => String::from_utf8_lossy(value.as_bytes()),
+        }
     }
 
     /// The value of a parameter of the request's query.
@@ -132,7 +139,11 @@ fn is_credential(name: &str) -> bool {
     let Some(lower) = buffer.get_mut(..name.len()) else { return true };
     lower.copy_from_slice(name.as_bytes());
     lower.make_ascii_lowercase();
-    let lower: &[u8] = lower;
+    names_a_credential(lower)
+}
+
+/// The same of a name in small letters.
+fn names_a_credential(lower: &[u8]) -> bool {
     // Most places in most names are not where a word could begin: this is asked for each header of each request.
     let mut starts = (0..lower.len()).filter(|at| matches!(lower[*at], b'a' | b'c' | b'p' | b's' | b't'));
     starts.any(|at| WORDS.iter().any(|word| lower[at..].starts_with(word.as_bytes())))

@@ -60,11 +60,12 @@ impl Control {
     }
 }
 
-/// At commas, but not within quotes.
+/// At commas, but not within quotes; where one is open to the end, no quote hides anything.
 fn pieces(text: &str) -> impl Iterator<Item = &str> {
+    let is_even = text.bytes().filter(|byte| *byte == b'"').count() % 2 == 0;
     let mut quoted = false;
     text.split(move |character| {
-        quoted ^= character == '"';
+        quoted ^= is_even && character == '"';
         character == ',' && !quoted
     })
 }
@@ -96,6 +97,7 @@ mod tests {
             ("max-stale", Control { max_stale: Some(u64::MAX), ..none }),
             ("max-stale=3,min-fresh=4", Control { max_stale: Some(3), min_fresh: Some(4), ..none }),
             ("x=\"no-store, private\", only-if-cached", Control { only_if_cached: true, ..none }),
+            ("x=\", no-store", Control { no_store: true, ..none }),
         ] {
             assert_eq!(read(text), expected, "{text}");
         }
