@@ -3,6 +3,7 @@
 //! Owns: reading the header, and what is answered without a right password. Must not know: which passwords are right;
 //! the directory does. A check that takes long runs beside the worker (`slow`). Texts and headers are Kong's.
 
+mod attempts;
 mod slow;
 
 use std::sync::Arc;
@@ -11,19 +12,23 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use http::StatusCode;
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{
+    AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use postern_model::field::{Field, HTTP_AND_WS_PROTOCOLS, PluginSchema, Rule, Schema};
-use postern_model::{Record, Text};
+use postern_model::{Record, Text, Value};
 use serde::Deserialize;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use self::attempts::Attempts;
 use self::slow::SlowChecks;
 use super::redis;
 use crate::clock::Clock;
 use crate::directory::{Check, Consumer};
 use crate::identity;
 use crate::plugin::{Answer, Outcome, Plugin, Step};
+use crate::redis::connect::Failure;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 
@@ -53,16 +58,25 @@ const FIELDS: &[Field] = &[
         &[
             Field::string("strategy")
                 .default_text("off")
-                .rules(&[Rule::OneOf(&["cluster", "memory", "off", "redis"])])
-                .unsupported("counting wrong passwords")
-                .doc("Where wrong passwords are counted."),
+                .rules(&[Rule::OneOf(&["cluster", "memory", "off", "redis"]), Rule::Custom(strategy)])
+                .doc("Where wrong passwords are counted by name: `memory`, in this node's; `redis`, for several nodes together."),
             Field::record("redis", &REDIS).doc("The Redis, for `strategy: redis`."),
         ],
     )
     .doc("Slows those down who try passwords."),
 ];
 
-const REDIS: [Field; 10] = redis::fields(false);
+const REDIS: [Field; 17] = redis::with_groups(false);
+
+/// Kong's counts in its own database.
+fn strategy(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Text(strategy) if &**strategy == "cluster" => {
+            Err("counts in the database are not supported; use redis or memory".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
 
 pub(crate) const DEFINITION: Definition = Definition {
     schema: &SCHEMA,
@@ -75,6 +89,13 @@ struct Config {
     anonymous: Option<Text>,
     hide_credentials: bool,
     realm: String,
+    brute_force_protection: Option<Protection>,
+}
+
+#[derive(Deserialize)]
+struct Protection {
+    strategy: Option<String>,
+    redis: Option<redis::Config>,
 }
 
 struct BasicAuth {
@@ -82,11 +103,23 @@ struct BasicAuth {
     hide_credentials: bool,
     challenge: HeaderValue,
     slow: Arc<SlowChecks>,
+    /// Where wrong passwords are counted.
+    attempts: Option<Attempts>,
     clock: Clock,
 }
 
 fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
-    let Config { anonymous, hide_credentials, realm } = config.read()?;
+    let Config { anonymous, hide_credentials, realm, brute_force_protection } = config.read()?;
+    let attempts = match brute_force_protection {
+        Some(Protection { strategy: Some(strategy), redis }) if strategy == "redis" => {
+            let redis = redis.ok_or("brute_force_protection: redis: required field missing")?;
+            Some(Attempts::there(redis.settings(context)?, context)?)
+        }
+        Some(Protection { strategy: Some(strategy), .. }) if strategy == "memory" => {
+            Some(Attempts::here(context))
+        }
+        _ => None,
+    };
     let challenge = HeaderValue::try_from(format!("Basic realm=\"{realm}\""));
     Ok(Box::new(BasicAuth {
         anonymous,
@@ -94,6 +127,7 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         challenge: challenge.map_err(|_| "realm: cannot stand in a header")?,
         // One for the whole node: what it bounds is the node's.
         slow: context.state.of(Uuid::nil(), SlowChecks::default),
+        attempts,
         clock: context.clock.clone(),
     }))
 }
@@ -123,36 +157,94 @@ impl Plugin for BasicAuth {
         if self.anonymous.is_some() && request.credential.is_some() {
             return Step::Continue;
         }
-        let Some(Shown { name, password }) = self.shown(request) else { return self.refuse(request) };
-        let passwords = request.directory.passwords();
-        let found = passwords.find(&name);
-        let claim = found.map(|found| Claim {
-            consumer: Arc::clone(&found.consumer),
-            credential: found.id,
-            identifier: found.identifier.clone(),
-        });
-        match (passwords.check(found, &password), claim) {
+        let Some(shown) = self.shown(request) else { return self.refuse(request) };
+        if let Some(attempts) = &self.attempts {
+            return Step::Wait(Box::pin(self.try_once(attempts, shown, request)));
+        }
+        match begin(request, &shown) {
             (Check::Right, Some(claim)) => {
                 claim.accept(request);
                 Step::Continue
             }
             (Check::Slow(check), claim) => Step::Wait(Box::pin(async move {
-                let is_right = self.slow.run(check, password, &self.clock).await;
-                if let (true, Some(claim)) = (is_right, claim) {
-                    claim.accept(request);
-                    return Outcome::Continue;
+                let is_right = self.slow.run(check, shown.password, &self.clock).await;
+                match claim.filter(|_| is_right) {
+                    Some(claim) => claim.accept(request),
+                    None => return outcome(self.refuse(request)),
                 }
-                match self.refuse(request) {
-                    Step::Answer(answer) => Outcome::Answer(answer),
-                    _ => Outcome::Continue,
-                }
+                Outcome::Continue
             })),
             _ => self.refuse(request),
         }
     }
 }
 
+/// Looks a name up, and its password, as far as that takes no time.
+fn begin(request: &Request, shown: &Shown) -> (Check, Option<Claim>) {
+    let passwords = request.directory.passwords();
+    let found = passwords.find(&shown.name);
+    let claim = found.map(|found| Claim {
+        consumer: Arc::clone(&found.consumer),
+        credential: found.id,
+        identifier: found.identifier.clone(),
+    });
+    (passwords.check(found, &shown.password), claim)
+}
+
+/// Of a step that takes no time.
+fn outcome(step: Step<'_>) -> Outcome {
+    match step {
+        Step::Answer(answer) => Outcome::Answer(answer),
+        _ => Outcome::Continue,
+    }
+}
+
+/// Nobody knows how many wrong passwords there were.
+fn unknown(attempts: &Attempts, failure: &Failure, request: &Request) -> Outcome {
+    attempts.complain(request, failure);
+    let answer = Answer::message(StatusCode::INTERNAL_SERVER_ERROR, "An unexpected error occurred");
+    Outcome::Answer(Box::new(answer))
+}
+
 impl BasicAuth {
+    /// The same where wrong passwords are counted.
+    async fn try_once(&self, attempts: &Attempts, shown: Shown, request: &mut Request) -> Outcome {
+        match attempts.wait(&shown.name).await {
+            Ok(0) => {}
+            Ok(wait) => return self.too_many(wait, request),
+            Err(failure) => return unknown(attempts, &failure, request),
+        }
+        let name = shown.name.clone();
+        let claim = match begin(request, &shown) {
+            (Check::Right, claim) => claim,
+            (Check::Slow(check), claim) => {
+                let is_right = self.slow.run(check, shown.password, &self.clock).await;
+                claim.filter(|_| is_right)
+            }
+            _ => None,
+        };
+        if let Some(claim) = claim {
+            claim.accept(request);
+            return Outcome::Continue;
+        }
+        match attempts.failed(&name).await {
+            Ok(0) => outcome(self.refuse(request)),
+            Ok(wait) => self.too_many(wait, request),
+            Err(failure) => unknown(attempts, &failure, request),
+        }
+    }
+
+    /// With `anonymous`, others may still say who it is.
+    fn too_many(&self, wait: u32, request: &mut Request) -> Outcome {
+        match &self.anonymous {
+            Some(name) => outcome(identity::anonymous(request, name)),
+            None => {
+                let answer = Answer::message(StatusCode::TOO_MANY_REQUESTS, "Too Many Requests");
+                Outcome::Answer(Box::new(answer.with_header(RETRY_AFTER, HeaderValue::from(wait))))
+            }
+        }
+    }
+
     fn refuse<'a>(&self, request: &mut Request) -> Step<'a> {
         match &self.anonymous {
             Some(name) => identity::anonymous(request, name),

@@ -56,8 +56,8 @@ fn is_path(value: &Value) -> Result<(), String> {
 
 pub(crate) const DEFINITION: Definition = Definition { schema: &SCHEMA, phases: PHASES, make };
 
-/// Lines that are written at once.
-const TOGETHER: usize = 1024;
+/// Lines that go together: more would be out of the processor's cache before they are written.
+const TOGETHER: usize = 64;
 
 #[derive(Deserialize)]
 struct Config {

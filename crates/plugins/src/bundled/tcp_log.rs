@@ -39,8 +39,8 @@ const FIELDS: &[Field] = &[
 
 pub(crate) const DEFINITION: Definition = Definition { schema: &SCHEMA, phases: PHASES, make };
 
-/// Lines that are sent at once.
-const TOGETHER: usize = 256;
+/// Lines that go together: more would be out of the processor's cache before they are written.
+const TOGETHER: usize = 64;
 
 #[derive(Deserialize)]
 struct Config {

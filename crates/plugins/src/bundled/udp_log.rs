@@ -37,8 +37,8 @@ const FIELDS: &[Field] = &[
 
 pub(crate) const DEFINITION: Definition = Definition { schema: &SCHEMA, phases: PHASES, make };
 
-/// Datagrams that are sent one after the other.
-const TOGETHER: usize = 256;
+/// Lines that go together: more would be out of the processor's cache before they are written.
+const TOGETHER: usize = 64;
 
 #[derive(Deserialize)]
 struct Config {

@@ -38,6 +38,13 @@ const PUBLISHED: &[(&str, &str)] = &[
 
 /// Where we differ from the published lists on purpose: path, what of it, why.
 const DIFFERENT: &[(&str, &str, &str)] = &[
+    ("basic-auth.config.brute_force_protection.redis.cluster_max_redirections", "ours only", GROUPS),
+    ("basic-auth.config.brute_force_protection.redis.cluster_nodes", "ours only", GROUPS),
+    ("basic-auth.config.brute_force_protection.redis.sentinel_master", "ours only", GROUPS),
+    ("basic-auth.config.brute_force_protection.redis.sentinel_nodes", "ours only", GROUPS),
+    ("basic-auth.config.brute_force_protection.redis.sentinel_password", "ours only", GROUPS),
+    ("basic-auth.config.brute_force_protection.redis.sentinel_role", "ours only", GROUPS),
+    ("basic-auth.config.brute_force_protection.redis.sentinel_username", "ours only", GROUPS),
     ("rate-limiting.config.redis.cluster_max_redirections", "ours only", GROUPS),
     ("rate-limiting.config.redis.cluster_nodes", "ours only", GROUPS),
     ("rate-limiting.config.redis.sentinel_master", "ours only", GROUPS),

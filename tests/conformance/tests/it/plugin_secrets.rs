@@ -45,6 +45,7 @@ fn service(upstream: &Recorder, plugin: Value) -> Value {
 
 async fn status(way: &Way, headers: &[(&str, &str)]) -> u16 {
     let mut request = get("localhost", "/");
+    request.headers_mut().insert("date", http::HeaderValue::from_static(DATE));
     for (name, value) in headers {
         let name = http::HeaderName::from_bytes(name.as_bytes()).expect("a name");
         request.headers_mut().insert(name, value.parse().expect("a value"));
@@ -65,11 +66,18 @@ const TOKENS: [(&str, &str); 2] = [
     ),
 ];
 
+/// When requests say they were sent; [`SIGNATURES`] are of it.
+const DATE: &str = "Tue, 14 Nov 2023 22:13:20 GMT";
+
+/// HMAC-SHA-256 of `date: ` and [`DATE`] with `f1rst-s3cret` and with `s3cond-s3cret`.
+const SIGNATURES: [&str; 2] =
+    ["+FH85QkXgFFYeDCZyGQBjDq/IJ9f6seRx3SnafEaijk=", "v48MT+x1bbzPhq5ocK0E/KBtpHNnDPCKHbUrkY2BkT4="];
+
 /// A secret, and what is shown by who knows it: header and value.
 type Shown = (String, &'static str, String);
 
 /// Plugins, the consumer's part, and what is shown for each of two secrets.
-fn credentials() -> Vec<(&'static str, Value, [Shown; 2])> {
+fn credentials() -> Vec<(Value, Value, [Shown; 2])> {
     let consumer = |field: &str, credential: Value| {
         let mut consumer = json!({"username": "alice"});
         consumer[field] = json!([credential]);
@@ -82,19 +90,30 @@ fn credentials() -> Vec<(&'static str, Value, [Shown; 2])> {
     };
     vec![
         (
-            "key-auth",
+            json!({"name": "key-auth"}),
             consumer("keyauth_credentials", json!({"key": reference})),
             shown("apikey", &|secret| secret.to_owned()),
         ),
         (
-            "basic-auth",
+            json!({"name": "basic-auth"}),
             consumer("basicauth_credentials", json!({"username": "alice", "password": reference})),
             shown("authorization", &|secret| format!("Basic {}", pair(secret))),
         ),
         (
-            "jwt",
+            json!({"name": "jwt"}),
             consumer("jwt_secrets", json!({"key": "alice", "secret": reference})),
             TOKENS.map(|(secret, token)| (secret.to_owned(), "authorization", format!("Bearer {token}"))),
+        ),
+        (
+            // Signatures of long ago are as good as new ones here.
+            json!({"name": "hmac-auth", "config": {"clock_skew": 10_000_000_000_u64}}),
+            consumer("hmacauth_credentials", json!({"username": "alice", "secret": reference})),
+            [("f1rst-s3cret", SIGNATURES[0]), ("s3cond-s3cret", SIGNATURES[1])].map(|(secret, signature)| {
+                let shown = format!(
+                    r#"hmac username="alice", algorithm="hmac-sha256", headers="date", signature="{signature}""#
+                );
+                (secret.to_owned(), "authorization", shown)
+            }),
         ),
     ]
 }
@@ -107,7 +126,7 @@ async fn a_credential_of_a_consumer_rotates_under_load() {
         write(directory.path(), "secret", &first);
         let yaml = config(
             directory.path(),
-            json!({"services": service(&upstream, json!({"name": plugin})), "consumers": [consumer]}),
+            json!({"services": service(&upstream, plugin.clone()), "consumers": [consumer]}),
         );
         let gateway = Postern::gateway(&yaml, &[]).await;
         let way = Way::http(gateway.http);
@@ -138,7 +157,7 @@ async fn a_credential_that_is_missing_lets_nobody_in() {
         let upstream = Recorder::start().await;
         let yaml = config(
             directory.path(),
-            json!({"services": service(&upstream, json!({"name": plugin})), "consumers": [consumer]}),
+            json!({"services": service(&upstream, plugin.clone()), "consumers": [consumer]}),
         );
         let gateway = Postern::gateway(&yaml, &[]).await;
         let way = Way::http(gateway.http);
@@ -237,6 +256,222 @@ async fn logs_that_wait_go_out_with_the_new_credential() {
     write(directory.path(), "token", "Bearer second");
     becomes("all five arrive", async || taken.load(Ordering::Relaxed) == 5).await;
     no_secret_is_told(&gateway, &["Bearer first", "Bearer second"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_that_wait_go_out_with_the_new_credential() {
+    let directory = TempDir::new().expect("a directory");
+    let upstream = Recorder::start().await;
+    let right = Arc::new(std::sync::Mutex::new("Bearer second".to_owned()));
+    let (port, taken) = guarded(right, "").await;
+    write(directory.path(), "token", "Bearer first");
+    let plugin = json!({"name": "opentelemetry", "config": {
+        "traces_endpoint": format!("http://127.0.0.1:{port}/v1/traces"), "sampling_rate": 1,
+        "headers": {"authorization": "{vault://files/token}"},
+        "queue": {"max_coalescing_delay": 0.1, "max_retry_delay": 0.2},
+    }});
+    let yaml = config(directory.path(), json!({"services": service(&upstream, plugin)}));
+    let gateway = Postern::gateway(&yaml, &[]).await;
+    let way = Way::http(gateway.http);
+    assert_eq!(status(&way, &[]).await, 200, "a trace holds nobody up");
+    sleep(Duration::from_millis(400)).await;
+    assert_eq!(taken.load(Ordering::Relaxed), 0);
+    write(directory.path(), "token", "Bearer second");
+    becomes("the span arrives", async || taken.load(Ordering::Relaxed) > 0).await;
+    no_secret_is_told(&gateway, &["Bearer first", "Bearer second"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tokens_for_an_upstream_are_got_with_the_new_secret_at_once() {
+    let directory = TempDir::new().expect("a directory");
+    let upstream = Recorder::start().await;
+    let basic = |secret: &str| format!("Basic {}", STANDARD.encode(format!("gateway:{secret}")));
+    let right = Arc::new(std::sync::Mutex::new(basic("f1rst-s3cret")));
+    let (port, taken) = guarded(
+        Arc::clone(&right),
+        r#"{"access_token": "t0k3n-of-the-upstream", "token_type": "Bearer", "expires_in": 2}"#,
+    )
+    .await;
+    write(directory.path(), "secret", "f1rst-s3cret");
+    let plugin = json!({"name": "upstream-oauth", "config": {
+        "oauth": {
+            "token_endpoint": format!("http://127.0.0.1:{port}/token"),
+            "client_id": "gateway", "client_secret": "{vault://files/secret}",
+        },
+        "client": {"auth_method": "client_secret_basic"},
+        "cache": {"eagerly_expire": 1},
+    }});
+    let yaml = config(directory.path(), json!({"services": service(&upstream, plugin)}));
+    let gateway = Postern::gateway(&yaml, &[]).await;
+    let way = Way::http(gateway.http);
+    assert_eq!(status(&way, &[]).await, 200);
+    let before = taken.load(Ordering::Relaxed);
+    // What was read a moment ago is not read again.
+    sleep(Duration::from_millis(1200)).await;
+    *right.lock().expect("a lock") = basic("s3cond-s3cret");
+    write(directory.path(), "secret", "s3cond-s3cret");
+    becomes("tokens were got with the new secret", async || {
+        assert_eq!(status(&way, &[]).await, 200, "one that need not have failed");
+        taken.load(Ordering::Relaxed) >= before + 2
+    })
+    .await;
+    let shown = upstream.take();
+    assert!(shown.iter().all(|seen| seen.headers["authorization"] == "Bearer t0k3n-of-the-upstream"));
+    no_secret_is_told(&gateway, &["f1rst-s3cret", "s3cond-s3cret", "t0k3n-of-the-upstream"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_secret_of_sessions_ends_none() {
+    let directory = TempDir::new().expect("a directory");
+    let upstream = Recorder::start().await;
+    write(directory.path(), "secret", "f1rst-s3cret-of-the-sessions");
+    let yaml = config(
+        directory.path(),
+        json!({
+            "services": service(&upstream, json!({"name": "session", "config": {"secret": "{vault://files/secret}"}})),
+            "consumers": [
+                {"username": "alice", "keyauth_credentials": [{"key": "alice-key"}]},
+                {"username": "nobody", "plugins": [{"name": "request-termination", "config": {"status_code": 403}}]},
+            ],
+            "plugins": [{"name": "key-auth", "config": {"anonymous": "nobody"}}],
+        }),
+    );
+    let gateway = Postern::gateway(&yaml, &[]).await;
+    let way = Way::http(gateway.http);
+    let cookie = async || {
+        let mut request = get("localhost", "/");
+        request.headers_mut().insert("apikey", http::HeaderValue::from_static("alice-key"));
+        let answer = way.ask(request).await.expect("an answer");
+        let cookie = answer.headers.get("set-cookie").expect("a session").to_str().expect("text");
+        cookie.split(';').next().expect("a cookie").to_owned()
+    };
+    let first = cookie().await;
+    assert_eq!((status(&way, &[("cookie", &first)]).await, status(&way, &[]).await), (200, 403));
+    write(directory.path(), "secret", "s3cond-s3cret-of-the-sessions");
+    sleep(Duration::from_millis(1500)).await;
+    for _ in 0..50 {
+        assert_eq!(status(&way, &[("cookie", &first)]).await, 200, "a rotation ends no session");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(status(&way, &[("cookie", &cookie().await)]).await, 200);
+    no_secret_is_told(&gateway, &["f1rst-s3cret", "s3cond-s3cret", &first]).await;
+}
+
+/// A Redis that lets `gateway` in with this password.
+struct Redis {
+    port: u16,
+    process: std::process::Child,
+    _directory: TempDir,
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+impl Redis {
+    async fn start(password: &str) -> Self {
+        let directory = TempDir::new().expect("a directory");
+        let port =
+            TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("a port").port();
+        let lines = format!(
+            "bind 127.0.0.1\nport {port}\ndir {}\nsave \"\"\nuser gateway on >{password} ~* &* +@all\n",
+            directory.path().display()
+        );
+        let file = directory.path().join("redis.conf");
+        fs::write(&file, lines).expect("a file");
+        let mut command = std::process::Command::new("redis-server");
+        let command = command.arg(&file).stdout(std::process::Stdio::null());
+        let process = command.spawn().expect("redis-server is needed: apt-get install redis-server");
+        let redis = Self { port, process, _directory: directory };
+        becomes("Redis answers", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok())
+            .await;
+        redis
+    }
+
+    /// Gives `gateway` another password, and ends its connections.
+    async fn rotate(&self, password: &str) {
+        let mut stream =
+            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
+        let said = format!("ACL SETUSER gateway resetpass >{password}\r\nCLIENT KILL USER gateway\r\n");
+        stream.write_all(said.as_bytes()).await.expect("said");
+        let (mut heard, mut buffer) = (String::new(), [0; 256]);
+        while heard.matches("\r\n").count() < 2 {
+            let read = stream.read(&mut buffer).await.expect("an answer");
+            heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+        assert!(heard.starts_with("+OK\r\n:"), "{heard}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_password_of_a_redis_rotates_under_load() {
+    let directory = TempDir::new().expect("a directory");
+    let upstream = Recorder::start().await;
+    let redis = Redis::start("f1rst-s3cret").await;
+    write(directory.path(), "password", "f1rst-s3cret");
+    let reached = json!({
+        "host": "127.0.0.1", "port": redis.port, "username": "gateway", "password": "{vault://files/password}",
+    });
+    let mut services = service(
+        &upstream,
+        json!({"name": "rate-limiting", "config": {
+            "hour": 1_000_000, "policy": "redis", "fault_tolerant": false, "redis": reached,
+        }}),
+    );
+    services[0]["plugins"].as_array_mut().expect("a list").push(json!({
+        "name": "response-ratelimiting", "config": {
+            "limits": {"a": {"hour": 1_000_000}}, "policy": "redis", "fault_tolerant": false, "redis": reached,
+        },
+    }));
+    let yaml = config(directory.path(), json!({"services": services}));
+    let gateway = Postern::gateway(&yaml, &[]).await;
+    let way = Way::http(gateway.http);
+    assert_eq!(status(&way, &[]).await, 200);
+    for password in ["s3cond-s3cret", "th1rd-s3cret"] {
+        // What was read a moment ago is not read again.
+        sleep(Duration::from_millis(1200)).await;
+        write(directory.path(), "password", password);
+        redis.rotate(password).await;
+        for number in 0..200 {
+            assert_eq!(status(&way, &[]).await, 200, "{number} after {password}: {}", gateway.log());
+        }
+    }
+    no_secret_is_told(&gateway, &["f1rst-s3cret", "s3cond-s3cret", "th1rd-s3cret"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_credential_that_cannot_be_right_closes_its_route_and_is_named() {
+    for (name, settings, blamed) in [
+        ("http-log", json!({"http_endpoint": "{vault://files/late}"}), "http_endpoint"),
+        (
+            "oauth2-introspection",
+            json!({"introspection_url": "{vault://files/late}", "authorization_value": "a"}),
+            "introspection_url",
+        ),
+        (
+            "upstream-oauth",
+            json!({"oauth": {"token_endpoint": "{vault://files/late}", "client_id": "a", "client_secret": "b"}}),
+            "token_endpoint",
+        ),
+        ("opentelemetry", json!({"traces_endpoint": "{vault://files/late}"}), "traces_endpoint"),
+    ] {
+        let directory = TempDir::new().expect("a directory");
+        let upstream = Recorder::start().await;
+        write(directory.path(), "late", "n0-url-at-all");
+        let plugin = json!({"name": name, "config": settings});
+        let yaml = config(directory.path(), json!({"services": service(&upstream, plugin)}));
+        let gateway = Postern::gateway(&yaml, &[]).await;
+        let way = Way::http(gateway.http);
+        assert_eq!(status(&way, &[]).await, 503, "{name}");
+        assert!(upstream.take().is_empty(), "{name}: the upstream was asked");
+        let log = gateway.log();
+        assert!(log.contains(blamed) && !log.contains("n0-url"), "{name}: {log}");
+        write(directory.path(), "late", "http://127.0.0.1:1/");
+        becomes("it opens", async || status(&way, &[]).await != 503).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
