@@ -56,8 +56,8 @@ fn is_path(value: &Value) -> Result<(), String> {
 
 pub(crate) const DEFINITION: Definition = Definition { schema: &SCHEMA, phases: PHASES, make };
 
-/// Lines that go together: more would be out of the processor's cache before they are written.
-const TOGETHER: usize = 64;
+/// Lines that go together: enough that nobody notices what it costs to wake a task for them.
+const TOGETHER: usize = 512;
 
 #[derive(Deserialize)]
 struct Config {

@@ -39,8 +39,8 @@ const FIELDS: &[Field] = &[
 
 pub(crate) const DEFINITION: Definition = Definition { schema: &SCHEMA, phases: PHASES, make };
 
-/// Lines that go together: more would be out of the processor's cache before they are written.
-const TOGETHER: usize = 64;
+/// Lines that go together: enough that nobody notices what it costs to wake a task for them.
+const TOGETHER: usize = 512;
 
 #[derive(Deserialize)]
 struct Config {

@@ -20,4 +20,4 @@ macro_rules! cases {
     };
 }
 
-cases!(expressions, plugins, router, services);
+cases!(attacks, expressions, plugins, router, services);
