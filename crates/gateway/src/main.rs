@@ -10,6 +10,7 @@ mod cli;
 mod cmd;
 mod database;
 mod node_files;
+mod own_log;
 mod report;
 mod serve;
 mod settings;

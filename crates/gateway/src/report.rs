@@ -11,6 +11,8 @@ use postern_secrets::resolve::ResolveError;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::prelude::*;
 
+use crate::own_log::Told;
+
 pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
 pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
 pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
@@ -83,7 +85,7 @@ pub(crate) fn start_node_logging(verbosity: u8, level: Option<LevelFilter>) {
     let others = if verbosity > 2 { LevelFilter::TRACE } else { LevelFilter::ERROR };
     let targets = Targets::new().with_default(others).with_target("postern", ours);
     let is_terminal = std::io::stderr().is_terminal();
-    let registry = tracing_subscriber::registry();
+    let registry = tracing_subscriber::registry().with(Told.with_filter(targets.clone()));
     if is_terminal {
         let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(verbosity > 1);
         registry.with(lines.with_filter(targets)).init();

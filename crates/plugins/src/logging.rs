@@ -1,10 +1,11 @@
 //! What log plugins share: the log object, its redaction, and the queue in which it waits to be delivered.
 //!
 //! Owns: the line that a request comes to. [`record`] writes Kong's log object, [`redact`] blots credentials out, `fields`
-//! adds and removes fields as an operator wants, [`queue`] delivers in batches, `wire` over TCP and UDP. Must not know: a
+//! adds and removes fields as an operator wants, [`own`] is the gateway's own log, [`queue`] delivers in batches, `wire` over TCP and UDP. Must not know: a
 //! plugin.
 
 pub(crate) mod fields;
+pub mod own;
 pub mod queue;
 pub(crate) mod record;
 pub mod redact;

@@ -9,6 +9,7 @@ use postern_secrets::client::Trust;
 use uuid::Uuid;
 
 use crate::bundled::prometheus::Present;
+use crate::logging::own::OwnLog;
 use crate::logging::queue::Queues;
 use crate::logging::redact::Redaction;
 use crate::metrics::Tally;
@@ -30,6 +31,8 @@ pub struct Node {
     pub instance: Uuid,
     /// What is traced.
     pub tracing: Tracing,
+    /// What the node itself logs.
+    pub own_log: Arc<OwnLog>,
     /// The socket of the system's log.
     pub syslog: PathBuf,
 }
@@ -95,6 +98,7 @@ impl Default for Node {
             hostname: "localhost".to_owned(),
             instance: Uuid::nil(),
             tracing: Tracing::default(),
+            own_log: Arc::default(),
             syslog: PathBuf::from("/dev/log"),
         }
     }

@@ -25,6 +25,7 @@ use crate::admin;
 use crate::boot::{self, Kept, Running};
 use crate::cli::Options;
 use crate::node_files::NodeFiles;
+use crate::own_log::own_log;
 use crate::report::{Failure, Refused};
 use crate::serve::Serve;
 use crate::settings::Settings;
@@ -149,6 +150,7 @@ fn serve(settings: Settings, node: &Node, trust: Trust, name: &str) -> Result<Se
             hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
             instance: uuid::Uuid::new_v4(),
             tracing: node.tracing,
+            own_log: Arc::clone(own_log()),
             syslog: node.syslog.clone(),
             ..plugins::node::Node::default()
         }),

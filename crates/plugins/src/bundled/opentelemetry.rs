@@ -4,6 +4,7 @@
 //! travel (`export`). Names of spans and attributes are those of Kong's plugin; credentials are blotted out.
 
 mod export;
+mod own;
 mod propagation;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ use prost::Message as _;
 use serde::Deserialize;
 
 use self::export::{Collector, Terminal, number, text};
+use self::own::Own;
 use self::propagation::{Context as Trace, Format, extract, inject};
 use super::rules;
 use crate::clock::Clock;
@@ -54,8 +56,7 @@ const FIELDS: &[Field] = &[
     Field::string("traces_endpoint").rules(ENDPOINT).doc("The URL that takes traces; none are recorded without."),
     Field::string("logs_endpoint")
         .rules(ENDPOINT)
-        .unsupported("the gateway's own log over OTLP")
-        .doc("The URL that takes the gateway's own log."),
+        .doc("The URL that takes the gateway's own log, that of all its routes."),
     Field::string("access_logs_endpoint")
         .rules(ENDPOINT)
         .doc("The URL that takes a record of each request, with the log object as its body."),
@@ -134,6 +135,7 @@ pub(crate) const DEFINITION: Definition = Definition {
 #[derive(Deserialize)]
 struct Read {
     traces_endpoint: Option<Secret>,
+    logs_endpoint: Option<Secret>,
     access_logs_endpoint: Option<Secret>,
     headers: Option<BTreeMap<String, Secret>>,
     resource_attributes: Option<BTreeMap<String, String>>,
@@ -175,6 +177,8 @@ enum Preserve {
 struct OpenTelemetry {
     spans: Option<Sender<Span>>,
     records: Option<Sender<LogRecord>>,
+    /// Listens for as long as the plugin is there.
+    _own: Option<Arc<Own>>,
     lines: Lines,
     extract: Vec<Format>,
     clear: Vec<HeaderName>,
@@ -224,6 +228,16 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         .access_logs_endpoint
         .as_ref()
         .map(|url| Sender::new(SCHEMA.name, context, queue.clone(), collector("access_logs_endpoint", url)?));
+    let own = match &config.logs_endpoint {
+        None => None,
+        Some(url) => {
+            let to = collector("logs_endpoint", url)?;
+            let own =
+                Arc::new(Own::new(Sender::new(SCHEMA.name, context, queue, to)?, context.clock.clone()));
+            context.node.own_log.listen(&own);
+            Some(own)
+        }
+    };
     let header = |name: String| HeaderName::try_from(name).map_err(|_| "not the name of a header".to_owned());
     let Propagation { extract, clear, inject, default_format } = config.propagation;
     // Where nobody says how, as versions did that had one field for it.
@@ -240,6 +254,7 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     Ok(Box::new(OpenTelemetry {
         spans: spans.transpose()?,
         records: records.transpose()?,
+        _own: own,
         lines: Lines::new(None, context)?,
         extract,
         clear: clear.unwrap_or_default().into_iter().map(header).collect::<Result<_, _>>()?,

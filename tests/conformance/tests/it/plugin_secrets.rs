@@ -519,3 +519,38 @@ async fn no_secret_is_told(gateway: &Gateway, secrets: &[&str]) {
         assert!(!said.contains(secret), "{secret} is in what was said:\n{said}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_gateways_own_log_goes_to_a_collector_without_secrets() {
+    let directory = TempDir::new().expect("a directory");
+    let (upstream, collector) = (Recorder::start().await, Recorder::start().await);
+    write(directory.path(), "token", "Bearer t0k3n-of-the-collector");
+    let services =
+        service(&upstream, json!({"name": "key-auth", "config": {"anonymous": "{vault://files/absent}"}}));
+    let yaml = config(
+        directory.path(),
+        json!({
+            "services": services,
+            "plugins": [{"name": "opentelemetry", "config": {
+                "logs_endpoint": format!("http://127.0.0.1:{}/v1/logs", collector.port()),
+                "headers": {"authorization": "{vault://files/token}"},
+                "queue": {"max_coalescing_delay": 0.05},
+            }}],
+        }),
+    );
+    let gateway = Postern::gateway(&yaml, &[]).await;
+    let way = Way::http(gateway.http);
+    assert_eq!(status(&way, &[("apikey", "k3y-of-a-client")]).await, 503);
+    let mut told = String::new();
+    becomes("the collector is told why", async || {
+        for seen in collector.take() {
+            assert_eq!((seen.target.as_str(), seen.method.as_str()), ("/v1/logs", "POST"));
+            assert_eq!(seen.headers["authorization"], "Bearer t0k3n-of-the-collector");
+            told.push_str(&String::from_utf8_lossy(&seen.body));
+        }
+        told.contains("requests fail closed") && told.contains("{vault://files/absent}")
+    })
+    .await;
+    assert!(!told.contains("t0k3n") && !told.contains("k3y-of"), "{told}");
+    no_secret_is_told(&gateway, &["t0k3n-of-the-collector", "k3y-of-a-client"]).await;
+}

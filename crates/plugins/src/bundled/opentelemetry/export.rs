@@ -20,6 +20,7 @@ use postern_secrets::client::{Client, Limits, Outgoing, Terms};
 use prost::Message;
 use url::Url;
 
+use super::own::OwnRecord;
 use crate::logging::queue::{Deliver, Delivery};
 use crate::registry::Context;
 
@@ -96,10 +97,22 @@ impl Deliver<Span> for Collector {
 
 impl Deliver<LogRecord> for Collector {
     fn deliver<'a>(&'a self, batch: &'a [LogRecord]) -> Delivery<'a> {
-        let records = ScopeLogs { scope: scope(), log_records: batch.to_vec(), schema_url: String::new() };
+        Box::pin(self.send(self.logs(batch.to_vec())))
+    }
+}
+
+impl Deliver<OwnRecord> for Collector {
+    fn deliver<'a>(&'a self, batch: &'a [OwnRecord]) -> Delivery<'a> {
+        Box::pin(self.send(self.logs(batch.iter().map(|record| record.0.clone()).collect())))
+    }
+}
+
+impl Collector {
+    fn logs(&self, log_records: Vec<LogRecord>) -> ExportLogsServiceRequest {
+        let records = ScopeLogs { scope: scope(), log_records, schema_url: String::new() };
         let resource = Some(self.resource.clone());
         let all = ResourceLogs { resource, scope_logs: vec![records], schema_url: String::new() };
-        Box::pin(self.send(ExportLogsServiceRequest { resource_logs: vec![all] }))
+        ExportLogsServiceRequest { resource_logs: vec![all] }
     }
 }
 

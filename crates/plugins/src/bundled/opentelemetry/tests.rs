@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde_json::{Value as Json, json};
 
 use super::*;
+use crate::logging::own::{Line, Severity};
 use crate::testing::server::Server;
 use crate::testing::{access, check};
 use crate::view::Try;
@@ -119,6 +120,31 @@ async fn credentials_are_in_no_span_and_in_no_record() {
         }
     }
     assert_eq!(records, 1);
+}
+
+#[tokio::test]
+async fn the_gateways_own_log_goes_out_too() {
+    let server = Server::answering(&[]).await;
+    let node: Arc<Node> = Arc::default();
+    let config = json!({
+        "logs_endpoint": format!("http://127.0.0.1:{}/", server.port), "queue": {"max_coalescing_delay": 0.05},
+    });
+    let plugin = crate::testing::make_on(&SCHEMA.config, make, &config, &node);
+    let fields = [("route", "r".to_owned())];
+    let line = Line { severity: Severity::Warn, target: "postern_proxy", message: "closed", fields: &fields };
+    node.own_log.tell(&line);
+    // What is told of sending would be sent, and told of.
+    node.own_log.tell(&Line { target: "postern_plugins::logging::queue", ..line });
+    let (_, body) = server.requests(1).await.remove(0);
+    let export = ExportLogsServiceRequest::decode(body.as_slice()).unwrap();
+    let [record] = export.resource_logs[0].scope_logs[0].log_records.as_slice() else { panic!("{export:?}") };
+    assert_eq!(
+        (record.severity_text.as_str(), &record.body),
+        ("WARN", &Some(export::body("closed".to_owned())))
+    );
+    assert_eq!(attribute(&record.attributes, "log.type"), &string("runtime"));
+    assert_eq!(attribute(&record.attributes, "route"), &string("r"));
+    drop(plugin);
 }
 
 /// Whether a request with this parent is recorded, by what goes on to the upstream.
