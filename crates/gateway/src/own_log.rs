@@ -37,7 +37,8 @@ impl<S: Subscriber> Layer<S> for Told {
             Level::ERROR => Severity::Error,
         };
         let Said { message, fields } = &said;
-        log.tell(&Line { severity, target: metadata.target(), message, fields });
+        let source = metadata.file().zip(metadata.line());
+        log.tell(&Line { severity, target: metadata.target(), source, message, fields });
     }
 }
 

@@ -32,6 +32,8 @@ pub struct Line<'a> {
     pub severity: Severity,
     /// The module that wrote it.
     pub target: &'a str,
+    /// The file and the line of its source, where they are known.
+    pub source: Option<(&'a str, u32)>,
     /// What it says.
     pub message: &'a str,
     /// Of what: names and values.
@@ -101,7 +103,8 @@ mod tests {
     #[test]
     fn lines_come_to_those_who_are_there_and_none_is_about_sending() {
         let (log, heard) = (OwnLog::default(), Arc::<Heard>::default());
-        let line = |target, message| Line { severity: Severity::Info, target, message, fields: &[] };
+        let line =
+            |target, message| Line { severity: Severity::Info, target, source: None, message, fields: &[] };
         log.tell(&line("postern_proxy", "before"));
         log.listen(&heard);
         log.tell(&line("postern_proxy", "one"));

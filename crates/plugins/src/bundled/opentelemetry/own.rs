@@ -38,7 +38,15 @@ impl Listener for Own {
             Severity::Error => (SeverityNumber::Error, "ERROR"),
         };
         let mut attributes = vec![text("log.type", "runtime"), text("log.target", line.target)];
-        attributes.extend(line.fields.iter().map(|(name, value)| text(name, value.as_str())));
+        if let Some((file, number)) = line.source {
+            attributes.push(text("introspection.source", file));
+            attributes.push(export::number("introspection.current.line", number));
+        }
+        attributes.extend(line.fields.iter().map(|(name, value)| match *name {
+            // In Kong's words.
+            "request_id" => text("request.id", value.as_str()),
+            name => text(name, value.as_str()),
+        }));
         let record = LogRecord {
             time_unix_nano: now,
             observed_time_unix_nano: now,

@@ -130,8 +130,9 @@ async fn the_gateways_own_log_goes_out_too() {
         "logs_endpoint": format!("http://127.0.0.1:{}/", server.port), "queue": {"max_coalescing_delay": 0.05},
     });
     let plugin = crate::testing::make_on(&SCHEMA.config, make, &config, &node);
-    let fields = [("route", "r".to_owned())];
-    let line = Line { severity: Severity::Warn, target: "postern_proxy", message: "closed", fields: &fields };
+    let fields = [("route", "r".to_owned()), ("request_id", "1f".to_owned())];
+    let (severity, source) = (Severity::Warn, Some(("src/a.rs", 7)));
+    let line = Line { severity, target: "postern_proxy", source, message: "closed", fields: &fields };
     node.own_log.tell(&line);
     // What is told of sending would be sent, and told of.
     node.own_log.tell(&Line { target: "postern_plugins::logging::queue", ..line });
@@ -144,6 +145,9 @@ async fn the_gateways_own_log_goes_out_too() {
     );
     assert_eq!(attribute(&record.attributes, "log.type"), &string("runtime"));
     assert_eq!(attribute(&record.attributes, "route"), &string("r"));
+    assert_eq!(attribute(&record.attributes, "request.id"), &string("1f"));
+    assert_eq!(attribute(&record.attributes, "introspection.source"), &string("src/a.rs"));
+    assert_eq!(attribute(&record.attributes, "introspection.current.line"), &Value::IntValue(7));
     drop(plugin);
 }
 
