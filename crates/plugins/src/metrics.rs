@@ -169,7 +169,7 @@ impl Tally {
 }
 
 /// The number of this thread.
-fn thread() -> usize {
+pub(crate) fn thread() -> usize {
     static NEXT: AtomicUsize = AtomicUsize::new(0);
     thread_local!(static OWN: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed)));
     OWN.with(Cell::get)

@@ -1,9 +1,10 @@
 //! `opentelemetry`: a trace of each request, and the log object with it, to a collector.
 //!
-//! Owns: which traces are recorded, and what spans say. Must not know: how a context is written (`propagation`), how batches
-//! travel (`export`). Names of spans and attributes are those of Kong's plugin; credentials are blotted out.
+//! Owns: which traces are recorded, and what spans say. Must not know: how a context is written (`propagation`), what is counted
+//! (`metrics`), how batches travel (`export`), how lines of the own log come (`own`). Names of spans and attributes are those of Kong's plugin; credentials are blotted out.
 
 mod export;
+mod metrics;
 mod own;
 mod propagation;
 
@@ -23,6 +24,7 @@ use prost::Message as _;
 use serde::Deserialize;
 
 use self::export::{Collector, Terminal, number, text};
+use self::metrics::Metrics;
 use self::own::Own;
 use self::propagation::{Context as Trace, Format, extract, inject};
 use super::rules;
@@ -42,7 +44,7 @@ pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     protocols: HTTP_PROTOCOLS,
     not_bound_to: &["consumer_group"],
     config: Schema { fields: FIELDS, checks: &[] },
-    doc: "Sends traces and logs to an OpenTelemetry collector, and passes trace contexts on.",
+    doc: "Sends traces, logs and metrics to an OpenTelemetry collector, and passes trace contexts on.",
 };
 
 const ENDPOINT: &[Rule] = &[Rule::Custom(rules::http_url)];
@@ -87,7 +89,7 @@ const FIELDS: &[Field] = &[
         .rules(&[Rule::OneOf(&["parent_drop_probability_fallback", "parent_probability_fallback"])])
         .doc("Whether who sent the request may only decide that it is not recorded, or also that it is."),
     Field::record("propagation", PROPAGATION).required().doc("Which contexts are read and written."),
-    Field::record("metrics", METRICS).required().doc("Metrics to a collector."),
+    Field::record("metrics", metrics::FIELDS).required().doc("Metrics to a collector."),
 ];
 
 const QUEUE: [Field; 8] = queue::fields(200);
@@ -106,25 +108,6 @@ const PROPAGATION: &[Field] = &[
         .rules(&[Rule::OneOf(FORMATS)])
         .doc("The format for `preserve` where none came."),
 ];
-
-const METRICS: &[Field] = &[
-    Field::string("endpoint")
-        .rules(ENDPOINT)
-        .unsupported("metrics over OTLP; /metrics has them for Prometheus and for collectors that read it")
-        .doc("The URL that takes metrics."),
-    metric("enable_bandwidth_metrics", "Bytes of bodies."),
-    metric("enable_consumer_attribute", "Whether the consumer is an attribute."),
-    metric("enable_latency_metrics", "Durations."),
-    metric("enable_request_metrics", "Numbers of requests."),
-    metric("enable_upstream_health_metrics", "The health of targets."),
-    Field::number("push_interval")
-        .default_int(60)
-        .doc("Seconds between two deliveries; only for `endpoint`."),
-];
-
-const fn metric(name: &'static str, doc: &'static str) -> Field {
-    Field::boolean(name).default_bool(false).unsupported("metrics over OTLP").doc(doc)
-}
 
 pub(crate) const DEFINITION: Definition = Definition {
     schema: &SCHEMA,
@@ -150,6 +133,7 @@ struct Read {
     sampling_rate: Option<f64>,
     sampling_strategy: String,
     propagation: Propagation,
+    metrics: metrics::Config,
 }
 
 #[derive(Deserialize)]
@@ -177,6 +161,7 @@ enum Preserve {
 struct OpenTelemetry {
     spans: Option<Sender<Span>>,
     records: Option<Sender<LogRecord>>,
+    metrics: Option<Metrics>,
     /// Listens for as long as the plugin is there.
     _own: Option<Arc<Own>>,
     lines: Lines,
@@ -238,6 +223,13 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
             Some(own)
         }
     };
+    let metrics = match &config.metrics.endpoint {
+        None => None,
+        Some(url) => {
+            let to = collector("metrics.endpoint", url)?;
+            Some(Metrics::new(config.metrics, to, context)?)
+        }
+    };
     let header = |name: String| HeaderName::try_from(name).map_err(|_| "not the name of a header".to_owned());
     let Propagation { extract, clear, inject, default_format } = config.propagation;
     // Where nobody says how, as versions did that had one field for it.
@@ -254,6 +246,7 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     Ok(Box::new(OpenTelemetry {
         spans: spans.transpose()?,
         records: records.transpose()?,
+        metrics,
         _own: own,
         lines: Lines::new(None, context)?,
         extract,
@@ -314,9 +307,13 @@ impl Plugin for OpenTelemetry {
     }
 
     fn log(&self, request: &Request, summary: &Summary<'_>) {
-        let Some(traced) = request.notes.get::<Traced>().copied() else { return };
         let ended = self.clock.since_1970();
         let record = Record { request, summary, ended, redaction: &self.node.redaction };
+        if let Some(metrics) = &self.metrics {
+            metrics.add(&record);
+        }
+        // One that an earlier plugin answered has no trace.
+        let Some(traced) = request.notes.get::<Traced>().copied() else { return };
         if let Some(spans) = self.spans.as_ref().filter(|_| traced.sampled) {
             for span in self.spans(&record, &traced) {
                 let bytes = span.encoded_len();

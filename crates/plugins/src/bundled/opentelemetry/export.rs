@@ -9,10 +9,12 @@ use std::time::Duration;
 use http::Method;
 use http::header::HeaderName;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use postern_secrets::Secret;
@@ -70,7 +72,8 @@ impl Collector {
         })
     }
 
-    async fn send(&self, message: impl Message) -> Result<usize, String> {
+    /// Delivers a message.
+    pub(super) async fn send(&self, message: impl Message) -> Result<usize, String> {
         let mut request = Outgoing::new(Method::POST, self.url.clone());
         for (name, value) in &self.headers {
             request = request.secret_header(name.clone(), value).map_err(|error| error.to_string())?;
@@ -108,6 +111,13 @@ impl Deliver<OwnRecord> for Collector {
 }
 
 impl Collector {
+    pub(super) fn metrics(&self, metrics: Vec<Metric>) -> ExportMetricsServiceRequest {
+        let metrics = ScopeMetrics { scope: scope(), metrics, schema_url: String::new() };
+        let resource = Some(self.resource.clone());
+        let all = ResourceMetrics { resource, scope_metrics: vec![metrics], schema_url: String::new() };
+        ExportMetricsServiceRequest { resource_metrics: vec![all] }
+    }
+
     fn logs(&self, log_records: Vec<LogRecord>) -> ExportLogsServiceRequest {
         let records = ScopeLogs { scope: scope(), log_records, schema_url: String::new() };
         let resource = Some(self.resource.clone());

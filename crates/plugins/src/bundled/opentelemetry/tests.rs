@@ -151,6 +151,64 @@ async fn the_gateways_own_log_goes_out_too() {
     drop(plugin);
 }
 
+#[tokio::test]
+async fn metrics_are_sums_in_kongs_names() {
+    use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+    use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+
+    let server = Server::answering(&[]).await;
+    let plugin = plugin(&json!({"metrics": {
+        "endpoint": format!("http://127.0.0.1:{}/", server.port), "push_interval": 0.2,
+        "enable_request_metrics": true, "enable_latency_metrics": true, "enable_bandwidth_metrics": true,
+        "enable_consumer_attribute": true,
+    }}));
+    let mut request = Request::for_test();
+    request.service = Some(Arc::default());
+    let consumer = crate::directory::Consumer::new(uuid::Uuid::from_u128(7), Some("ann".to_owned()), None);
+    request.consumer = Some(Arc::new(consumer));
+    request.method = http::Method::from_bytes(b"BREW").unwrap();
+    let summary = Summary { sent: 300, ..Summary::for_test() };
+    plugin.log(&request, &summary);
+    plugin.log(&request, &summary);
+    let (_, body) = server.requests(1).await.remove(0);
+    let export = ExportMetricsServiceRequest::decode(body.as_slice()).unwrap();
+    let metrics = &export.resource_metrics[0].scope_metrics[0].metrics;
+    let names: Vec<_> = metrics.iter().map(|metric| (metric.name.as_str(), metric.unit.as_str())).collect();
+    let expected = [
+        ("http.server.request.count", "{request}"),
+        ("http.server.request.size", "By"),
+        ("http.server.response.size", "By"),
+        ("kong.latency.total", "s"),
+        ("kong.latency.internal", "s"),
+        ("kong.latency.upstream", "s"),
+    ];
+    assert_eq!(names, expected);
+    let Some(Data::Sum(sum)) = &metrics[0].data else { panic!("{metrics:?}") };
+    assert!(sum.is_monotonic && sum.aggregation_temporality == 2, "cumulative");
+    let [point] = sum.data_points.as_slice() else { panic!("{sum:?}") };
+    assert_eq!(point.value, Some(Number::AsInt(2)));
+    for (name, value) in [
+        ("kong.auth.consumer.name", "ann"),
+        ("kong.response.source", "upstream"),
+        ("http.request.method", "_OTHER"),
+        ("kong.workspace.name", "default"),
+    ] {
+        assert_eq!(attribute(&point.attributes, name), &string(value));
+    }
+    assert_eq!(attribute(&point.attributes, "kong.response.status_code"), &Value::IntValue(200));
+    let Some(Data::Histogram(sizes)) = &metrics[2].data else { panic!("{metrics:?}") };
+    let [point] = sizes.data_points.as_slice() else { panic!("{sizes:?}") };
+    assert_eq!((point.count, point.bucket_counts.len()), (2, point.explicit_bounds.len() + 1));
+    assert!(point.sum.unwrap() >= 600.0);
+    let Some(Data::Histogram(latency)) = &metrics[3].data else { panic!("{metrics:?}") };
+    let [point] = latency.data_points.as_slice() else { panic!("{latency:?}") };
+    // Twice 3 milliseconds, of all consumers together.
+    assert_eq!((point.sum, point.explicit_bounds[2]), (Some(0.006), 0.005));
+    assert_eq!(point.bucket_counts[2], 2);
+    assert!(point.attributes.iter().all(|one| one.key != "kong.auth.consumer.name"));
+}
+
 /// Whether a request with this parent is recorded, by what goes on to the upstream.
 async fn recorded(config: Json, parent: Option<&str>) -> bool {
     let plugin = plugin(&config);
