@@ -45,12 +45,11 @@ async fn histories(stores: Stores, cases: u32) {
 /// One history, on a store that is emptied before.
 async fn check(store: &dyn Store, history: Vec<(Vec<Wish>, bool)>) {
     let (_, rows) = store.all().await.unwrap();
+    // Without references first: rows may hold each other, in a circle too.
+    let alone = rows.iter().map(|kept| Row { references: Vec::new(), ..kept.row.clone() });
+    let alone = alone.map(|row| Step::Put(row, Expect::Any)).collect::<Vec<_>>();
     let all = rows.into_iter().map(|kept| Step::Delete { kind: kept.row.kind, id: kept.row.id });
-    // One that goes may take others with it, or stay because of others: those that stay go next.
-    let all: Vec<_> = all.collect();
-    for step in std::iter::repeat_n(all, 6).flatten() {
-        let _ = store.write(steps([step])).await;
-    }
+    store.write(steps(alone.into_iter().chain(all))).await.unwrap();
     let (first, rows) = store.all().await.unwrap();
     assert_eq!(rows, []);
     let mut model = Model { revision: first, rows: Vec::new(), log: Vec::new() };
