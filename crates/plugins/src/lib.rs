@@ -6,7 +6,7 @@
 //! 1. [`registry`]: the one list of plugins: name → field list, phases, constructor. [`examples`]: one of each.
 //! 2. [`plan`]: who runs for (route, service, consumer, group), sorted; made when a configuration takes effect.
 //! 3. [`view`]: what a plugin reads and changes: [`view::Request`], [`view::Response`].
-//! 4. [`plugin`]: the trait: one method a phase, with defaults.
+//! 4. [`plugin`]: the trait: one method a phase, with defaults. [`prepared`]: made first, in effect later.
 //! 5. `bundled/`: the plugins, a file each: field list, code and tests together.
 //! 6. [`directory`]: consumers and their credentials, indexed for those plugins that ask who somebody is; `identity`
 //!    tells the upstream.
@@ -30,6 +30,7 @@ pub mod mix;
 pub mod node;
 pub mod plan;
 pub mod plugin;
+pub mod prepared;
 mod redis;
 pub mod registry;
 pub mod renewal;

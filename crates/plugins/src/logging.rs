@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::clock::Clock;
-use crate::node::Node;
+use crate::node::Facts;
 use crate::registry::{Context, Phases};
 use crate::view::{Request, Summary};
 use fields::Fields;
@@ -29,7 +29,7 @@ pub(crate) const PHASES: Phases =
 pub(crate) struct Lines {
     fields: Fields,
     clock: Clock,
-    node: Arc<Node>,
+    node: Arc<Facts>,
 }
 
 impl Lines {

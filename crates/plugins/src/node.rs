@@ -1,6 +1,7 @@
 //! What plugins know of the node that they run on.
 //!
-//! Owns: the settings that concern several plugins, and the list of queues. Must not know: any plugin.
+//! Owns: the settings that concern several plugins ([`Facts`]), and what the node has of queues and counts ([`Node`]), which a
+//! constructor cannot reach. Must not know: any plugin.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -14,25 +15,32 @@ use crate::logging::queue::Queues;
 use crate::logging::redact::Redaction;
 use crate::metrics::Tally;
 
-/// A node, as plugins see it.
-#[derive(Debug)]
+/// A node, as plugins see it that are in effect.
+#[derive(Debug, Default)]
 pub struct Node {
-    /// Whom servers that plugins call are checked against.
-    pub trust: Trust,
-    /// What logs do not show.
-    pub redaction: Arc<Redaction>,
+    /// What its settings say.
+    pub facts: Arc<Facts>,
     /// What waits to be delivered.
     pub queues: Queues,
     /// What the plugin `prometheus` counts.
     pub metrics: Metrics,
+    /// What the node itself logs.
+    pub own_log: Arc<OwnLog>,
+}
+
+/// What the settings of a node say to plugins. It does not change while the node runs.
+#[derive(Debug)]
+pub struct Facts {
+    /// Whom servers that plugins call are checked against.
+    pub trust: Trust,
+    /// What logs do not show.
+    pub redaction: Arc<Redaction>,
     /// The machine's name, for logs and metrics that go elsewhere.
     pub hostname: String,
     /// Another one each time that the node is started.
     pub instance: Uuid,
     /// What is traced.
     pub tracing: Tracing,
-    /// What the node itself logs.
-    pub own_log: Arc<OwnLog>,
     /// The socket of the system's log.
     pub syslog: PathBuf,
 }
@@ -88,17 +96,14 @@ impl Metrics {
     }
 }
 
-impl Default for Node {
+impl Default for Facts {
     fn default() -> Self {
         Self {
             trust: Trust::none(),
             redaction: Arc::default(),
-            queues: Queues::default(),
-            metrics: Metrics::default(),
             hostname: "localhost".to_owned(),
             instance: Uuid::nil(),
             tracing: Tracing::default(),
-            own_log: Arc::default(),
             syslog: PathBuf::from("/dev/log"),
         }
     }

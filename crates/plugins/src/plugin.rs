@@ -5,7 +5,7 @@
 //! A plugin is made from a configuration without references: they were resolved before, and when one of them changes
 //! the plugin is made anew and swapped. So a plugin never waits for a vault, and what it prepares from a secret (a
 //! key, a parsed certificate) it prepares once, in its constructor. What must survive that belongs in
-//! [`crate::state::State`].
+//! [`crate::state::State`], and is taken over at the commit ([`crate::prepared`]).
 
 use std::future::Future;
 use std::pin::Pin;

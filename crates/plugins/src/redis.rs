@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use self::connect::{Connection, Failure, Place, Settings, connect, is_about_credentials};
 use self::resp::Reply;
+use crate::prepared::Living;
 use crate::renewal::Renewal;
 
 /// Commands that may wait for a connection.
@@ -52,18 +53,20 @@ struct Command {
 }
 
 impl Redis {
-    /// From now on it is reached like this. Connections that were made otherwise end when they have answered.
-    ///
-    /// # Errors
-    /// There is no runtime for connections.
-    pub(crate) fn reach(&self, settings: Settings, renewal: Renewal) -> Result<(), String> {
-        let runtime = Handle::try_current().map_err(|_| "there is nothing that could connect")?;
-        let terms = Terms { settings, renewal, runtime, replaced: Arc::default() };
-        if let Some(before) = self.terms.swap(Some(Arc::new(terms))) {
-            before.replaced.notify_waiters();
+    /// From now on it is reached like this. Connections that were made otherwise end when they have answered; where nothing
+    /// changes, they stay.
+    pub(crate) fn reach(&self, settings: Settings, living: &Living<'_>) {
+        let (renewal, runtime) = (living.renewal.clone(), living.io.clone());
+        let before = self.terms.load_full();
+        let same = before.as_ref().filter(|before| before.settings == settings);
+        let replaced = same.map(|same| Arc::clone(&same.replaced));
+        let is_same = replaced.is_some();
+        let replaced = replaced.unwrap_or_default();
+        self.terms.store(Some(Arc::new(Terms { settings, renewal, runtime, replaced })));
+        if !is_same {
+            before.iter().for_each(|before| before.replaced.notify_waiters());
+            self.slots.lock().unwrap_or_else(PoisonError::into_inner).clear();
         }
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner).clear();
-        Ok(())
     }
 
     /// Asks; `key` says which server of a cluster has it.

@@ -10,10 +10,8 @@ use uuid::Uuid;
 
 use crate::bundled;
 use crate::clock::Clock;
-use crate::node::Node;
-use crate::plugin::Plugin;
-use crate::renewal::Renewal;
-use crate::state::State;
+use crate::node::Facts;
+use crate::prepared::Prepared;
 
 /// What is to be known of a plugin before it is configured.
 #[derive(Clone, Copy, Debug)]
@@ -22,27 +20,24 @@ pub struct Definition {
     pub schema: &'static PluginSchema,
     /// The phases it has a method for; it is not called in others.
     pub phases: Phases,
-    /// Makes one from a configuration that satisfies the field list. The error names the field and never holds a
+    /// Prepares one from a configuration that satisfies the field list. The error names the field and never holds a
     /// value.
     pub make: Make,
 }
 
-/// A constructor.
-pub type Make = fn(&Record, &Context<'_>) -> Result<Box<dyn Plugin>, String>;
+/// A constructor. It allocates and checks, and touches nothing that lives: what is to be taken over from the configuration
+/// before is taken over by [`Prepared::commit`].
+pub type Make = fn(&Record, &Context<'_>) -> Result<Prepared, String>;
 
 /// For whom a plugin is made.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {
     /// The plugin entity.
     pub id: Uuid,
-    /// What it keeps.
-    pub state: &'a Arc<State>,
     /// What time it is.
     pub clock: &'a Clock,
     /// Where it runs.
-    pub node: &'a Arc<Node>,
-    /// How it gets fresh credentials.
-    pub renewal: &'a Renewal,
+    pub node: &'a Arc<Facts>,
 }
 
 /// Some phases.

@@ -11,11 +11,15 @@ use http::StatusCode;
 use postern_model::field::{Check, Default, Field, Rule, Schema, Type};
 use postern_model::{Record, Text, Value};
 use serde_json::Value as Json;
+use tokio::runtime::{Builder, Handle};
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::node::Node;
 use crate::plugin::{Answer, AnswerBody, Outcome, Plugin, Step};
+use crate::prepared::Living;
+use crate::redis::Redis;
+use crate::redis::connect::Settings;
 use crate::registry::{Context, Make};
 use crate::renewal::Renewal;
 use crate::state::State;
@@ -100,8 +104,24 @@ fn made(
     clock: &Clock,
     node: &Arc<Node>,
 ) -> Result<Box<dyn Plugin>, String> {
-    let context = Context { id: Uuid::from_u128(99), state, clock, node, renewal: &Renewal::default() };
-    make(&record(schema.fields, json), &context)
+    let id = Uuid::from_u128(99);
+    let prepared = make(&record(schema.fields, json), &Context { id, clock, node: &node.facts })?;
+    Ok(on(state, node, |living| prepared.commit(&Living { id, ..*living })))
+}
+
+/// What a commit can reach, for a plugin without references.
+pub(crate) fn on<R>(state: &Arc<State>, node: &Arc<Node>, act: impl FnOnce(&Living<'_>) -> R) -> R {
+    // Where a test has no runtime, nothing is to run.
+    let idle = Builder::new_current_thread().build().unwrap();
+    let io = Handle::try_current().unwrap_or_else(|_| idle.handle().clone());
+    let outcome = act(&Living { id: Uuid::nil(), state, node, renewal: &Renewal::default(), io: &io });
+    idle.shutdown_background();
+    outcome
+}
+
+/// Has a Redis reached in some way, without references.
+pub(crate) fn reach(redis: &Redis, settings: Settings) {
+    on(&Arc::default(), &Arc::default(), |living| redis.reach(settings, living));
 }
 
 /// What the custom rules and checks of a schema say; the first complaint.

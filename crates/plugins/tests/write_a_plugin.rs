@@ -10,6 +10,7 @@ use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
 use postern_model::{Record, Text, Value};
 use postern_plugins::clock::Clock;
 use postern_plugins::plugin::{Answer, Plugin, Step};
+use postern_plugins::prepared::Prepared;
 use postern_plugins::registry::{Context, Definition, Phases};
 use postern_plugins::view::{Request, Response, Source};
 use serde::Deserialize;
@@ -53,12 +54,14 @@ struct Doorbell {
     greeting: Option<HeaderValue>,
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     // Say which field is wrong, never its value: it may have come out of a vault.
     let bell = HeaderName::try_from(config.bell.as_str()).map_err(|_| "bell: not the name of a header")?;
     let greeting = config.greeting.map(|text| HeaderValue::from_str(&text)).transpose();
-    Ok(Box::new(Doorbell { bell, greeting: greeting.map_err(|_| "greeting: cannot stand in a header")? }))
+    let greeting = greeting.map_err(|_| "greeting: cannot stand in a header")?;
+    // What keeps counts, queues or connections takes them over in `Prepared::at_commit`.
+    Ok(Prepared::ready(Doorbell { bell, greeting }))
 }
 
 // 4. What it does.
@@ -83,14 +86,10 @@ impl Plugin for Doorbell {
 fn plugin(greeting: Option<&str>) -> Box<dyn Plugin> {
     let greeting = greeting.map_or(Value::Null, |text| Value::Text(text.into()));
     let config = Record::new(vec![("bell", Value::Text("x-ring".into())), ("greeting", greeting)]);
-    let context = Context {
-        id: Uuid::nil(),
-        state: &Arc::default(),
-        clock: &Clock::system(),
-        node: &Arc::default(),
-        renewal: &postern_plugins::renewal::Renewal::default(),
-    };
-    (DEFINITION.make)(&config, &context).expect("a configuration that satisfies the field list")
+    let context = Context { id: Uuid::nil(), clock: &Clock::system(), node: &Arc::default() };
+    let prepared =
+        (DEFINITION.make)(&config, &context).expect("a configuration that satisfies the field list");
+    prepared.into_ready().expect("it takes nothing over")
 }
 
 #[test]
@@ -118,13 +117,7 @@ fn the_upstreams_response_greets() {
 fn a_greeting_that_cannot_be_sent_is_refused_without_being_shown() {
     let config =
         Record::new(vec![("bell", Value::Text("x".into())), ("greeting", Value::Text("a\nb".into()))]);
-    let context = Context {
-        id: Uuid::nil(),
-        state: &Arc::default(),
-        clock: &Clock::system(),
-        node: &Arc::default(),
-        renewal: &postern_plugins::renewal::Renewal::default(),
-    };
+    let context = Context { id: Uuid::nil(), clock: &Clock::system(), node: &Arc::default() };
     assert_eq!(
         (DEFINITION.make)(&config, &context).err().as_deref(),
         Some("greeting: cannot stand in a header")

@@ -65,6 +65,11 @@ impl Control {
         Self { handle, dns, epoch: Instant::now(), roots: Arc::new(RootCertStore::empty()) }
     }
 
+    /// The runtime that resolves and checks, on which plugins do what takes time, too.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
     /// Whom checks of type `https` trust where they verify; nobody unless told.
     #[must_use]
     pub fn with_roots(mut self, roots: Arc<RootCertStore>) -> Self {

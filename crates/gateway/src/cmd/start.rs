@@ -145,13 +145,15 @@ fn serve(settings: Settings, node: &Node, trust: Trust, name: &str) -> Result<Se
         system,
         verify: node.verify_upstreams,
         node: Arc::new(plugins::node::Node {
-            trust: trust.clone(),
-            redaction: Arc::clone(&node.proxy.redaction),
-            hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-            instance: uuid::Uuid::new_v4(),
-            tracing: node.tracing,
+            facts: Arc::new(plugins::node::Facts {
+                trust: trust.clone(),
+                redaction: Arc::clone(&node.proxy.redaction),
+                hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+                instance: uuid::Uuid::new_v4(),
+                tracing: node.tracing,
+                syslog: node.syslog.clone(),
+            }),
             own_log: Arc::clone(own_log()),
-            syslog: node.syslog.clone(),
             ..plugins::node::Node::default()
         }),
     });

@@ -79,7 +79,7 @@ fn traffic(out: &mut Page, apply: &Apply<Serve>) {
     let requests_so_far: u64 =
         proxy.counts().iter().flat_map(|counts| counts.lines()).map(|(_, count)| count.requests).sum();
     // In Kong's names, which dashboards ask for.
-    let instance = node.instance.to_string();
+    let instance = node.facts.instance.to_string();
     out.family("kong_node_info", "gauge", "1, with what this node is.");
     out.line("kong_node_info", &[("node_id", &instance), ("version", env!("CARGO_PKG_VERSION"))], 1);
     out.family(

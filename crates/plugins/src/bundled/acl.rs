@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::directory::Consumer;
 use crate::plugin::{Answer, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 
@@ -65,11 +66,11 @@ struct Acl {
     include_consumer_groups: bool,
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let Config { allow, deny, hide_groups_header, include_consumer_groups } = config.read()?;
     let is_to_deny = deny.as_ref().is_some_and(|groups| !groups.is_empty());
     let groups = deny.filter(|groups| !groups.is_empty()).or(allow).unwrap_or_default();
-    Ok(Box::new(Acl { groups, is_to_deny, hide_groups_header, include_consumer_groups }))
+    Ok(Prepared::ready(Acl { groups, is_to_deny, hide_groups_header, include_consumer_groups }))
 }
 
 impl Acl {

@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::directory::{Check, Consumer};
 use crate::identity;
 use crate::plugin::{Answer, Outcome, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::redis::connect::Failure;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
@@ -108,27 +109,30 @@ struct BasicAuth {
     clock: Clock,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let Config { anonymous, hide_credentials, realm, brute_force_protection } = config.read()?;
     let attempts = match brute_force_protection {
         Some(Protection { strategy: Some(strategy), redis }) if strategy == "redis" => {
             let redis = redis.ok_or("brute_force_protection: redis: required field missing")?;
-            Some(Attempts::there(redis.settings(context)?, context)?)
+            Some(Some(redis.settings(context)?))
         }
-        Some(Protection { strategy: Some(strategy), .. }) if strategy == "memory" => {
-            Some(Attempts::here(context))
-        }
+        Some(Protection { strategy: Some(strategy), .. }) if strategy == "memory" => Some(None),
         _ => None,
     };
     let challenge = HeaderValue::try_from(format!("Basic realm=\"{realm}\""));
-    Ok(Box::new(BasicAuth {
+    let challenge = challenge.map_err(|_| "realm: cannot stand in a header")?;
+    let clock = context.clock.clone();
+    Ok(Prepared::at_commit(move |living| BasicAuth {
         anonymous,
         hide_credentials,
-        challenge: challenge.map_err(|_| "realm: cannot stand in a header")?,
+        challenge,
         // One for the whole node: what it bounds is the node's.
-        slow: context.state.of(Uuid::nil(), SlowChecks::default),
-        attempts,
-        clock: context.clock.clone(),
+        slow: living.state.of(Uuid::nil(), SlowChecks::default),
+        attempts: attempts.map(|redis| match redis {
+            Some(redis) => Attempts::there(redis, living),
+            None => Attempts::here(clock.clone(), living),
+        }),
+        clock,
     }))
 }
 

@@ -13,6 +13,7 @@ use regex_automata::meta::Regex;
 use serde::Deserialize;
 
 use crate::plugin::{Answer, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 
@@ -64,7 +65,7 @@ struct BotDetection {
     known: &'static Regex,
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let Config { allow, deny } = config.read()?;
     let any = |name: &str, list: Option<Vec<String>>| {
         let list = list.unwrap_or_default();
@@ -75,7 +76,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
             .map(Some)
             .map_err(|_| format!("{name}: not a valid regex, or all are too large"))
     };
-    Ok(Box::new(BotDetection {
+    Ok(Prepared::ready(BotDetection {
         allow: any("allow", allow)?,
         deny: any("deny", deny)?,
         known: known::bots().ok_or("the list of known ones cannot be read")?,

@@ -16,6 +16,7 @@ use uuid::{Builder, Uuid};
 use super::rules;
 use crate::clock::Clock;
 use crate::plugin::{Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response};
 
@@ -92,15 +93,14 @@ struct Node {
 #[derive(Clone)]
 struct Given(HeaderValue);
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let Config { header_name, generator, echo_downstream } = config.read()?;
     let header = header_name.as_deref().unwrap_or(HEADER_NAME);
-    Ok(Box::new(CorrelationId {
-        header: HeaderName::try_from(header).map_err(|_| "header_name: not the name of a header")?,
-        generator,
-        echo_downstream,
-        node: context.state.of(Uuid::nil(), || Node { id: Uuid::new_v4(), made: AtomicU64::new(0) }),
-        clock: context.clock.clone(),
+    let header = HeaderName::try_from(header).map_err(|_| "header_name: not the name of a header")?;
+    let clock = context.clock.clone();
+    Ok(Prepared::at_commit(move |living| {
+        let node = || Node { id: Uuid::new_v4(), made: AtomicU64::new(0) };
+        CorrelationId { header, generator, echo_downstream, node: living.state.of(Uuid::nil(), node), clock }
     }))
 }
 

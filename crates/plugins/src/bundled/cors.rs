@@ -16,6 +16,7 @@ use regex_automata::meta::Regex;
 use serde::Deserialize;
 
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response};
 
@@ -158,7 +159,7 @@ enum Origins {
     These(Vec<Allowed>),
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let origins = config.origins.unwrap_or_default();
     let origins = match origins.as_slice() {
@@ -179,7 +180,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
         text.map(HeaderValue::try_from).transpose().map_err(|_| format!("{name}: cannot stand in a header"))
     };
     let max_age = config.max_age.map(|seconds| HeaderValue::try_from(seconds.to_string()));
-    Ok(Box::new(Cors {
+    Ok(Prepared::ready(Cors {
         origins,
         headers: list("headers", config.headers)?,
         exposed_headers: list("exposed_headers", config.exposed_headers)?,

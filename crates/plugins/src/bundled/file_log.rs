@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
 
@@ -71,12 +72,15 @@ struct FileLog {
     sender: Sender<String>,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let Config { path, reopen, custom_fields_by_lua } = config.read()?;
     let lines = Lines::new(custom_fields_by_lua.as_ref(), context)?;
     let to = Appended(Arc::new(Appending { path, reopen, file: Mutex::default() }));
     let queue = queue::Config { max_retry_time: 0.0, ..queue::Config::plain(TOGETHER) };
-    Ok(Box::new(FileLog { lines, sender: Sender::new(SCHEMA.name, context, queue, to)? }))
+    Ok(Prepared::at_commit(move |living| FileLog {
+        lines,
+        sender: Sender::new(SCHEMA.name, living, queue, to),
+    }))
 }
 
 impl Plugin for FileLog {

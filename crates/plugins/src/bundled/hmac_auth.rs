@@ -28,6 +28,7 @@ use crate::directory::Consumer;
 use crate::directory::signers::Hash;
 use crate::identity;
 use crate::plugin::{Answer, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 
@@ -101,7 +102,7 @@ struct HmacAuth {
     clock: Clock,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let algorithms = config.algorithms.unwrap_or_default();
     let algorithms = algorithms.iter().map(|name| Hash::named(name)).collect::<Option<_>>();
@@ -109,7 +110,7 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         Some(realm) => HeaderValue::try_from(format!("hmac realm=\"{realm}\"")),
         None => Ok(HeaderValue::from_static("hmac")),
     };
-    Ok(Box::new(HmacAuth {
+    Ok(Prepared::ready(HmacAuth {
         hide_credentials: config.hide_credentials,
         clock_skew: config.clock_skew.unwrap_or(300.0),
         anonymous: config.anonymous,

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
 
@@ -99,7 +100,7 @@ struct HttpLog {
     sender: Sender<String>,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let mut queue = config.queue.clone();
     queue.retries = config.retry_count;
@@ -107,7 +108,10 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     queue.max_coalescing_delay = config.flush_timeout.unwrap_or(queue.max_coalescing_delay);
     let lines = Lines::new(config.custom_fields_by_lua.as_ref(), context)?;
     let endpoint = Endpoint::new(&config, context)?;
-    Ok(Box::new(HttpLog { lines, sender: Sender::new(SCHEMA.name, context, queue, endpoint)? }))
+    Ok(Prepared::at_commit(move |living| HttpLog {
+        lines,
+        sender: Sender::new(SCHEMA.name, living, queue, endpoint),
+    }))
 }
 
 impl Plugin for HttpLog {

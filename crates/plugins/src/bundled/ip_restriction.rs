@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::rules;
 use crate::plugin::{Answer, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 
@@ -73,7 +74,7 @@ struct IpRestriction {
     message: Option<String>,
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let Config { allow, deny, status, message } = config.read()?;
     let blocks = |list: Option<Vec<String>>| -> Result<Vec<IpInet>, String> {
         list.unwrap_or_default().iter().map(|text| parsed(text)).collect()
@@ -84,7 +85,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
         reason = "what does not fit is no status"
     )]
     let status = StatusCode::from_u16(status.unwrap_or(403.0) as u16);
-    Ok(Box::new(IpRestriction {
+    Ok(Prepared::ready(IpRestriction {
         allow: blocks(allow)?,
         deny: blocks(deny)?,
         status: status.map_err(|_| "status: not a status")?,

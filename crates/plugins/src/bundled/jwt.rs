@@ -23,6 +23,7 @@ use crate::directory::issuers::Unverified;
 use crate::identity;
 use crate::logging::redact::Unusual;
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 use crate::view::{args, cookies};
@@ -124,7 +125,7 @@ struct Jwt {
     clock: Clock,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let headers = config.header_names.unwrap_or_default();
     let headers =
@@ -137,7 +138,7 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         None => ("Bearer".to_owned(), " error=\"invalid_token\""),
     };
     let value = |text: String| HeaderValue::try_from(text).map_err(|_| "realm: cannot stand in a header");
-    Ok(Box::new(Jwt {
+    Ok(Prepared::ready(Jwt {
         unusual: Unusual::of(&headers, &parameters),
         parameters,
         cookies: config.cookie_names.unwrap_or_default(),

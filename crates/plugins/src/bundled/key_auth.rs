@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::identity;
 use crate::logging::redact::Unusual;
 use crate::plugin::{Answer, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 use crate::view::args::{self, Found};
@@ -98,7 +99,7 @@ struct KeyAuth {
     clock: Clock,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let headers = config.key_names.iter().map(|name| HeaderName::try_from(name.as_str()));
     let headers: Vec<_> =
@@ -109,7 +110,7 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     };
     let challenge = challenge.map_err(|_| "realm: cannot stand in a header")?;
     let unusual = Unusual::of(&headers, &config.key_names);
-    Ok(Box::new(KeyAuth { config, headers, unusual, challenge, clock: context.clock.clone() }))
+    Ok(Prepared::ready(KeyAuth { config, headers, unusual, challenge, clock: context.clock.clone() }))
 }
 
 /// Why a request is refused.

@@ -22,12 +22,13 @@ use quick_cache::sync::Cache;
 use serde::Deserialize;
 use uuid::Uuid;
 
-use self::server::Server;
+use self::server::{Present, Server};
 use self::verdict::Verdict;
 use super::rules;
 use crate::clock::Clock;
 use crate::identity;
 use crate::plugin::{Answer, AnswerBody, Outcome, Plugin, Step};
+use crate::prepared::{Living, Prepared};
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 use crate::view::args::{self, Found};
@@ -141,10 +142,10 @@ struct Introspection {
 struct Kept {
     answers: Cache<[u8; 32], Arc<Verdict>>,
     /// With the credentials of the present configuration.
-    server: arc_swap::ArcSwapOption<Server>,
+    server: arc_swap::ArcSwapOption<Present>,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let mut claims = Vec::new();
     for name in verdict::STANDARD.iter().map(|name| (*name).to_owned()).chain(config.custom_claims_forward) {
@@ -170,17 +171,13 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
             hint: config.token_type_hint,
             timeout: Duration::from_millis(config.timeout.max(1)),
             idle: Duration::from_millis(config.keepalive),
-            renewal: context.renewal.clone(),
         },
         &context.node.trust,
     )?;
-    let kept = context
-        .state
-        .of(context.id, || Kept { answers: Cache::new(KEPT), server: arc_swap::ArcSwapOption::empty() });
-    kept.server.store(Some(Arc::new(server)));
-    Ok(Box::new(Introspection {
-        kept,
-        terms: sha256(terms),
+    let (terms, clock) = (sha256(terms), context.clock.clone());
+    Ok(Prepared::at_commit(move |living| Introspection {
+        kept: Kept::asking(server, living),
+        terms,
         ttl: config.ttl,
         hide_credentials: config.hide_credentials,
         run_on_preflight: config.run_on_preflight,
@@ -188,8 +185,19 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         introspect_request: config.introspect_request,
         by_client_id: config.consumer_by == "client_id",
         claims: Arc::new(claims),
-        clock: context.clock.clone(),
+        clock,
     }))
+}
+
+impl Kept {
+    /// What the plugin has, asking this server from now on.
+    fn asking(server: Server, living: &Living<'_>) -> Arc<Self> {
+        let kept = living
+            .state
+            .of(living.id, || Self { answers: Cache::new(KEPT), server: arc_swap::ArcSwapOption::empty() });
+        kept.server.store(Some(Arc::new(Present { server, renewal: living.renewal.clone() })));
+        kept
+    }
 }
 
 fn sha256(context: digest::Context) -> [u8; 32] {

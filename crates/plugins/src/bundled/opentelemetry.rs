@@ -32,8 +32,9 @@ use crate::clock::Clock;
 use crate::logging::Lines;
 use crate::logging::queue::{self, Sender};
 use crate::logging::record::{Record, scheme};
-use crate::node::Node;
+use crate::node::Facts;
 use crate::plugin::{Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response, Summary};
 
@@ -173,7 +174,7 @@ struct OpenTelemetry {
     rate: f64,
     parent_may_record: bool,
     clock: Clock,
-    node: Arc<Node>,
+    node: Arc<Facts>,
 }
 
 /// What is known of a request's trace, from its beginning to its end.
@@ -189,7 +190,7 @@ struct Traced {
     sampled: bool,
 }
 
-fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Config, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Read = config.read()?;
     let mut queue = config.queue.clone();
     queue.max_batch_size = config.batch_span_count.filter(|count| *count > 0).unwrap_or(queue.max_batch_size);
@@ -205,31 +206,11 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     let collector = |field: &str, url: &Secret| {
         Collector::new(url.expose(), &terminal, context).map_err(|reason| format!("{field}: {reason}"))
     };
-    let spans = config
-        .traces_endpoint
-        .as_ref()
-        .map(|url| Sender::new(SCHEMA.name, context, queue.clone(), collector("traces_endpoint", url)?));
-    let records = config
-        .access_logs_endpoint
-        .as_ref()
-        .map(|url| Sender::new(SCHEMA.name, context, queue.clone(), collector("access_logs_endpoint", url)?));
-    let own = match &config.logs_endpoint {
-        None => None,
-        Some(url) => {
-            let to = collector("logs_endpoint", url)?;
-            let own =
-                Arc::new(Own::new(Sender::new(SCHEMA.name, context, queue, to)?, context.clock.clone()));
-            context.node.own_log.listen(&own);
-            Some(own)
-        }
-    };
-    let metrics = match &config.metrics.endpoint {
-        None => None,
-        Some(url) => {
-            let to = collector("metrics.endpoint", url)?;
-            Some(Metrics::new(config.metrics, to, context)?)
-        }
-    };
+    let at = |field: &str, url: Option<&Secret>| url.map(|url| collector(field, url)).transpose();
+    let spans = at("traces_endpoint", config.traces_endpoint.as_ref())?;
+    let records = at("access_logs_endpoint", config.access_logs_endpoint.as_ref())?;
+    let own = at("logs_endpoint", config.logs_endpoint.as_ref())?;
+    let metrics = at("metrics.endpoint", config.metrics.endpoint.as_ref())?;
     let header = |name: String| HeaderName::try_from(name).map_err(|_| "not the name of a header".to_owned());
     let Propagation { extract, clear, inject, default_format } = config.propagation;
     // Where nobody says how, as versions did that had one field for it.
@@ -243,21 +224,33 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
             (Format::ALL.to_vec(), vec![Injected::Preserve(Preserve::Preserve), Injected::Format(format)])
         }
     };
-    Ok(Box::new(OpenTelemetry {
-        spans: spans.transpose()?,
-        records: records.transpose()?,
-        metrics,
-        _own: own,
-        lines: Lines::new(None, context)?,
-        extract,
-        clear: clear.unwrap_or_default().into_iter().map(header).collect::<Result<_, _>>()?,
-        inject,
-        default_format,
-        response_header: config.http_response_header_for_traceid.map(header).transpose()?,
-        rate: config.sampling_rate.unwrap_or(context.node.tracing.rate),
-        parent_may_record: config.sampling_strategy == "parent_probability_fallback",
-        clock: context.clock.clone(),
-        node: Arc::clone(context.node),
+    let lines = Lines::new(None, context)?;
+    let clear = clear.unwrap_or_default().into_iter().map(header).collect::<Result<_, _>>()?;
+    let response_header = config.http_response_header_for_traceid.map(header).transpose()?;
+    let (clock, node) = (context.clock.clone(), Arc::clone(context.node));
+    Ok(Prepared::at_commit(move |living| {
+        let own = own.map(|to| {
+            let sender = Sender::new(SCHEMA.name, living, queue.clone(), to);
+            let own = Arc::new(Own::new(sender, clock.clone()));
+            living.node.own_log.listen(&own);
+            own
+        });
+        OpenTelemetry {
+            spans: spans.map(|to| Sender::new(SCHEMA.name, living, queue.clone(), to)),
+            records: records.map(|to| Sender::new(SCHEMA.name, living, queue.clone(), to)),
+            metrics: metrics.map(|to| Metrics::new(config.metrics, to, clock.clone(), living)),
+            _own: own,
+            lines,
+            extract,
+            clear,
+            inject,
+            default_format,
+            response_header,
+            rate: config.sampling_rate.unwrap_or(node.tracing.rate),
+            parent_may_record: config.sampling_strategy == "parent_probability_fallback",
+            clock,
+            node,
+        }
     }))
 }
 

@@ -13,6 +13,7 @@ use crate::logging::PHASES;
 use crate::metrics::{Line, Tells};
 use crate::node::Node;
 use crate::plugin::Plugin;
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
 
@@ -63,7 +64,7 @@ pub(crate) struct Present {
     pub(crate) health: bool,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let tells = Tells {
         status: config.status_code_metrics,
@@ -71,8 +72,10 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         latency: config.latency_metrics,
         consumer: config.per_consumer,
     };
-    let present = context.node.metrics.enter(Present { health: config.upstream_health_metrics });
-    Ok(Box::new(Prometheus { tells, node: Arc::clone(context.node), _present: present }))
+    Ok(Prepared::at_commit(move |living| {
+        let present = living.node.metrics.enter(Present { health: config.upstream_health_metrics });
+        Prometheus { tells, node: Arc::clone(living.node), _present: present }
+    }))
 }
 
 impl Plugin for Prometheus {

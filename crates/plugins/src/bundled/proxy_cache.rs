@@ -32,6 +32,7 @@ use self::store::{Entry, LARGEST, Store};
 use super::rules;
 use crate::clock::Clock;
 use crate::plugin::{Answer, AnswerBody, BodyFilter, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response, Source};
 
@@ -131,28 +132,29 @@ struct ProxyCache {
     clock: Clock,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let methods = config.request_method.iter().map(|method| Method::from_bytes(method.as_bytes()));
     let headers = config.vary_headers.iter().flatten().map(HeaderName::try_from);
-    Ok(Box::new(ProxyCache {
+    let methods = methods.collect::<Result<_, _>>().map_err(|_| "request_method: not a method")?;
+    let headers = headers.collect::<Result<_, _>>().map_err(|_| "vary_headers: not the name of a header")?;
+    let clock = context.clock.clone();
+    Ok(Prepared::at_commit(move |living| ProxyCache {
         codes: config.response_code,
-        methods: methods.collect::<Result<_, _>>().map_err(|_| "request_method: not a method")?,
+        methods,
         types: config.content_type.iter().filter_map(|text| MediaType::read(text)).collect(),
         ttl: config.cache_ttl,
         control: config.cache_control,
         storage_ttl: config.storage_ttl,
         parts: Parts {
             parameters: config.vary_query_params.filter(|names| !names.is_empty()),
-            headers: headers
-                .collect::<Result<_, _>>()
-                .map_err(|_| "vary_headers: not the name of a header")?,
+            headers,
             ignore_case: config.ignore_uri_case.unwrap_or(false),
         },
         told: config.response_headers,
         // One for the whole node, so that its memory is bounded whatever the number of plugins.
-        store: context.state.of(Uuid::nil(), Store::default),
-        clock: context.clock.clone(),
+        store: living.state.of(Uuid::nil(), Store::default),
+        clock,
     }))
 }
 

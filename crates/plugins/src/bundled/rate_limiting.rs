@@ -24,6 +24,7 @@ use super::counting::{self, number};
 use super::{redis, rules};
 use crate::clock::Clock;
 use crate::plugin::{Answer, Outcome, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 
@@ -169,13 +170,10 @@ struct Limit {
     value: HeaderValue,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let shared = match config.policy.as_str() {
-        "redis" => {
-            let settings = config.redis.settings(context)?;
-            Some(Shared::new(settings, config.sync_rate, config.fault_tolerant, context)?)
-        }
+        "redis" => Some(config.redis.settings(context)?),
         _ => None,
     };
     let given = [config.second, config.minute, config.hour, config.day, config.month, config.year];
@@ -189,21 +187,24 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         reason = "what does not fit is no status"
     )]
     let status = StatusCode::from_u16(status as u16);
-    Ok(Box::new(RateLimiting {
-        id: context.id,
-        limits: limits.collect(),
-        whom: Whom {
-            by: config.limit_by.unwrap_or(By::Consumer),
-            header: header.map_err(|_| "header_name: not the name of a header")?,
-            path: config.path,
-        },
+    let whom = Whom {
+        by: config.limit_by.unwrap_or(By::Consumer),
+        header: header.map_err(|_| "header_name: not the name of a header")?,
+        path: config.path,
+    };
+    let status = status.map_err(|_| "error_code: not a status")?;
+    let (limits, clock) = (limits.collect(), context.clock.clone());
+    Ok(Prepared::at_commit(move |living| RateLimiting {
+        id: living.id,
+        limits,
+        whom,
         hide_client_headers: config.hide_client_headers,
-        status: status.map_err(|_| "error_code: not a status")?,
+        status,
         message: config.error_message.unwrap_or_else(|| "API rate limit exceeded".to_owned()),
         // One for the whole node, so that its memory is bounded whatever the number of plugins.
-        counters: context.state.of(Uuid::nil(), Counters::default),
-        shared,
-        clock: context.clock.clone(),
+        counters: living.state.of(Uuid::nil(), Counters::default),
+        shared: shared.map(|redis| Shared::new(redis, config.sync_rate, config.fault_tolerant, living)),
+        clock,
     }))
 }
 

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 
@@ -82,7 +83,7 @@ enum Location {
     Around(Box<Url>),
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let Config { status_code, location, keep_incoming_path } = config.read()?;
     // hyper, as HTTP, takes a status below 200 for one that another follows.
     let status = StatusCode::from_u16(status_code).ok().filter(|status| !status.is_informational());
@@ -93,7 +94,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
         let value = HeaderValue::try_from(location);
         Location::Fixed(value.map_err(|_| "location: cannot stand in a header")?)
     };
-    Ok(Box::new(Redirect {
+    Ok(Prepared::ready(Redirect {
         status: status.ok_or("status_code: expected a status from 200 to 599")?,
         location,
     }))

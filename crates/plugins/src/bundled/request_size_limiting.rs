@@ -10,6 +10,7 @@ use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
 use serde::Deserialize;
 
 use crate::plugin::{Answer, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{BODY_TOO_LARGE, Request};
 
@@ -67,7 +68,7 @@ struct RequestSizeLimiting {
     require_content_length: bool,
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let Config { allowed_payload_size, size_unit, require_content_length } = config.read()?;
     let unit = match size_unit {
         Unit::Bytes => 1,
@@ -75,7 +76,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
         Unit::Megabytes => 1 << 20,
     };
     let size = u64::try_from(allowed_payload_size.unwrap_or(SIZE)).unwrap_or(0);
-    Ok(Box::new(RequestSizeLimiting { limit: size.saturating_mul(unit), require_content_length }))
+    Ok(Prepared::ready(RequestSizeLimiting { limit: size.saturating_mul(unit), require_content_length }))
 }
 
 impl Plugin for RequestSizeLimiting {

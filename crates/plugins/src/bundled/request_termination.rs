@@ -12,6 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 use crate::view::args::{self, Found};
@@ -86,7 +87,7 @@ struct RequestTermination {
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let Config { status_code, message, content_type, body, echo, trigger } = config.read()?;
     // hyper, as HTTP, takes a status below 200 for one that another follows.
     let status = StatusCode::from_u16(status_code).ok().filter(|status| !status.is_informational());
@@ -94,7 +95,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
     let content_type = content_type.map_or(Ok(JSON), HeaderValue::try_from);
     let header = |name: String| HeaderName::try_from(&name).map(|header| (name, header));
     let message = message.or_else(|| usual(status).map(str::to_owned));
-    Ok(Box::new(RequestTermination {
+    Ok(Prepared::ready(RequestTermination {
         status,
         content_type: content_type.map_err(|_| "content_type: cannot stand in a header")?,
         body: match body {

@@ -16,6 +16,7 @@ use self::named::Change;
 use self::template::{Facts, Template};
 use super::rules::{is_header, name_and_value, on_text};
 use crate::plugin::{Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 use crate::view::args;
@@ -142,7 +143,7 @@ struct RequestTransformer {
     is_constant: bool,
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let method = config.http_method.as_deref().map(|method| Method::from_bytes(method.as_bytes()));
     let uri = config
@@ -158,7 +159,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
     let query = changes(&config, |lists| &lists.querystring).map_err(|why| at("querystring", &why))?;
     let is_constant = uri.as_ref().is_none_or(Template::is_constant)
         && headers.iter().chain(&body).chain(&query).all(Change::is_constant);
-    Ok(Box::new(RequestTransformer {
+    Ok(Prepared::ready(RequestTransformer {
         uri,
         method: method.transpose().map_err(|_| "http_method: not a method")?,
         headers,

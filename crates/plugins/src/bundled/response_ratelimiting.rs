@@ -31,6 +31,7 @@ use super::counting::{self, number, remote};
 use super::{redis, rules};
 use crate::clock::Clock;
 use crate::plugin::{Answer, BodyFilter, Outcome, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response, Source};
 
@@ -181,25 +182,28 @@ struct Read {
     used: SmallVec<[u32; 6]>,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let given: Config = config.read()?;
     let header = HeaderName::try_from(given.header_name.as_deref().unwrap_or(HEADER_NAME));
     let shared = match given.policy.as_deref() {
-        Some("redis") => Some(Shared::new(given.redis.settings(context)?, given.fault_tolerant, context)?),
+        Some("redis") => Some(given.redis.settings(context)?),
         _ => None,
     };
     let limits = limits(config).map(|(name, limit)| Named::new(name, limit)).collect::<Result<_, _>>();
-    Ok(Box::new(ResponseRatelimiting {
-        id: context.id,
-        header: header.map_err(|_| "header_name: not the name of a header")?,
+    let header = header.map_err(|_| "header_name: not the name of a header")?;
+    let limits = limits.map_err(|_| "limits: a name cannot stand in the name of a header")?;
+    let clock = context.clock.clone();
+    Ok(Prepared::at_commit(move |living| ResponseRatelimiting {
+        id: living.id,
+        header,
         whom: Whom { by: given.limit_by.unwrap_or(By::Consumer), header: None, path: None },
-        limits: limits.map_err(|_| "limits: a name cannot stand in the name of a header")?,
+        limits,
         block_on_first_violation: given.block_on_first_violation,
         hide_client_headers: given.hide_client_headers,
         // One for the whole node, so that its memory is bounded whatever the number of plugins.
-        counters: context.state.of(Uuid::nil(), Counters::default),
-        shared,
-        clock: context.clock.clone(),
+        counters: living.state.of(Uuid::nil(), Counters::default),
+        shared: shared.map(|redis| Shared::new(redis, given.fault_tolerant, living)),
+        clock,
     }))
 }
 

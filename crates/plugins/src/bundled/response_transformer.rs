@@ -16,6 +16,7 @@ use self::body::Collected;
 use self::headers::Headers;
 use super::rules::{is_header, name_and_value, on_text};
 use crate::plugin::{BodyFilter, Plugin};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response};
 
@@ -149,7 +150,7 @@ struct ResponseTransformer {
     body: Arc<[body::Change]>,
 }
 
-fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     let Config { remove, rename, replace, add, append } = config.read()?;
     let [remove, rename, replace, add, append] =
         [remove, rename, replace, add, append].map(Option::unwrap_or_default);
@@ -173,7 +174,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
     }
     let headers =
         Headers::new([&remove, &rename, &replace, &add, &append].map(|lists| lists.headers.as_slice()));
-    Ok(Box::new(ResponseTransformer {
+    Ok(Prepared::ready(ResponseTransformer {
         headers: headers.map_err(|why| format!("headers: {why}"))?,
         body: body.into(),
     }))

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::identity;
 use crate::logging::record::scheme;
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::args::{self, Found};
 use crate::view::body::Form;
@@ -167,10 +168,9 @@ struct Seals {
     before: Option<Arc<Seal>>,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
-    let kept = context.state.of(context.id, Kept::default);
-    let (seal, before) = seals(&kept, config.secret.as_ref()).ok_or("secret: no key can be made of it")?;
+    let sealing = Sealing::new(config.secret.as_ref()).ok_or("secret: no key can be made of it")?;
     let mut place = context.id.as_bytes().to_vec();
     place.extend_from_slice(config.audience.as_bytes());
     let mut attributes = format!("; Path={}", config.cookie_path.as_deref().unwrap_or("/"));
@@ -185,34 +185,46 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     HeaderValue::from_str(&attributes).map_err(|_| "cookie_path, cookie_domain: cannot stand in a cookie")?;
     let methods = config.logout_methods.iter().flatten().map(|method| Method::from_bytes(method.as_bytes()));
     let logout_methods = methods.collect::<Result<_, _>>().map_err(|_| "logout_methods: not a method")?;
-    Ok(Box::new(Sessions {
-        seal,
-        before,
-        _kept: kept,
-        place,
-        attributes,
-        logout_methods,
-        clock: context.clock.clone(),
-        config,
+    let clock = context.clock.clone();
+    Ok(Prepared::at_commit(move |living| {
+        let kept = living.state.of(living.id, Kept::default);
+        let (seal, before) = kept.sealing_with(sealing);
+        Sessions { seal, before, _kept: kept, place, attributes, logout_methods, clock, config }
     }))
 }
 
-/// The seal of this secret, and that of the one before.
-fn seals(kept: &Kept, secret: Option<&Secret>) -> Option<(Arc<Seal>, Option<Arc<Seal>>)> {
-    let mut kept = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
-    let of = secret.map_or([0; 32], |secret| hash([secret.expose().as_bytes()]));
-    if let Some(seals) = kept.as_ref().filter(|seals| seals.of == of) {
-        return Some((Arc::clone(&seals.seal), seals.before.clone()));
+/// The seal of a secret.
+struct Sealing {
+    /// A hash of the secret; zeros where there is none.
+    of: [u8; 32],
+    seal: Seal,
+}
+
+impl Sealing {
+    /// Of this secret, or of a random one.
+    fn new(secret: Option<&Secret>) -> Option<Self> {
+        let random = || {
+            let mut bytes = [0; 32];
+            aws_lc_rs::rand::fill(&mut bytes).ok()?;
+            Some(Secret::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+        };
+        let of = secret.map_or([0; 32], |secret| hash([secret.expose().as_bytes()]));
+        Some(Self { of, seal: Seal::new(&secret.cloned().or_else(random)?)? })
     }
-    let random = || {
-        let mut bytes = [0; 32];
-        aws_lc_rs::rand::fill(&mut bytes).ok()?;
-        Some(Secret::from(bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
-    };
-    let seal = Arc::new(Seal::new(&secret.cloned().or_else(random)?)?);
-    let before = kept.take().map(|seals| seals.seal);
-    *kept = Some(Seals { of, seal: Arc::clone(&seal), before: before.clone() });
-    Some((seal, before))
+}
+
+impl Kept {
+    /// Seals with this one from now on, unless the secret is the one that it has. Gives the seal, and the one before it.
+    fn sealing_with(&self, Sealing { of, seal }: Sealing) -> (Arc<Seal>, Option<Arc<Seal>>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(seals) = kept.as_ref().filter(|seals| seals.of == of) {
+            return (Arc::clone(&seals.seal), seals.before.clone());
+        }
+        let seal = Arc::new(seal);
+        let before = kept.take().map(|seals| seals.seal);
+        *kept = Some(Seals { of, seal: Arc::clone(&seal), before: before.clone() });
+        (seal, before)
+    }
 }
 
 fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {

@@ -21,6 +21,7 @@ use crate::logging::record::{Record, WORKSPACE};
 use crate::logging::redact::Redaction;
 use crate::logging::wire::{Place, Tcp, Udp};
 use crate::plugin::Plugin;
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
 
@@ -188,7 +189,7 @@ struct Statsd {
     sender: Sender<String>,
 }
 
-fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Config, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Read = config.read()?;
     let (consumer_by, service_by) = (config.consumer_identifier_default, config.service_identifier_default);
     let metrics = match config.metrics {
@@ -221,13 +222,11 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         true => format!("{}.node.{}", config.prefix, part(&context.node.hostname)),
         false => config.prefix,
     };
-    Ok(Box::new(Statsd {
-        prefix,
-        style: config.tag_style,
-        metrics,
-        codes: codes.collect::<Result<_, _>>().map_err(|reason| format!("allow_status_codes: {reason}"))?,
-        clock: context.clock.clone(),
-        sender: Sender::new(SCHEMA.name, context, queue, to)?,
+    let codes = codes.collect::<Result<_, _>>().map_err(|reason| format!("allow_status_codes: {reason}"))?;
+    let (style, clock) = (config.tag_style, context.clock.clone());
+    Ok(Prepared::at_commit(move |living| {
+        let sender = Sender::new(SCHEMA.name, living, queue, to);
+        Statsd { prefix, style, metrics, codes, clock, sender }
     }))
 }
 

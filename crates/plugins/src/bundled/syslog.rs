@@ -21,6 +21,7 @@ use crate::clock::Clock;
 use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
 
@@ -107,7 +108,7 @@ struct Syslog {
     sender: Sender<String>,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let lines = Lines::new(config.custom_fields_by_lua.as_ref(), context)?;
     let code = |name: &str| SEVERITIES.iter().position(|known| *known == name).ok_or("not a severity");
@@ -126,8 +127,11 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     ];
     let to = Daemon(context.node.syslog.clone());
     let queue = queue::Config { max_retry_time: 5.0, ..queue::Config::plain(64) };
-    let sender = Sender::new(SCHEMA.name, context, queue, to)?;
-    Ok(Box::new(Syslog { lines, clock: context.clock.clone(), priorities, sender }))
+    let clock = context.clock.clone();
+    Ok(Prepared::at_commit(move |living| {
+        let sender = Sender::new(SCHEMA.name, living, queue, to);
+        Syslog { lines, clock, priorities, sender }
+    }))
 }
 
 /// As the C library writes it: local daemons expect that, and no host name.
@@ -211,10 +215,11 @@ mod tests {
     use tokio::time::timeout;
 
     use super::*;
-    use crate::node::Node;
+    use crate::node::{Facts, Node};
 
     fn plugin(socket: PathBuf, config: &Json) -> Box<dyn Plugin> {
-        let node = Arc::new(Node { syslog: socket, ..Node::default() });
+        let facts = Arc::new(Facts { syslog: socket, ..Facts::default() });
+        let node = Arc::new(Node { facts, ..Node::default() });
         crate::testing::make_on(&SCHEMA.config, make, config, &node)
     }
 

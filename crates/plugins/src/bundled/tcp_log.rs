@@ -13,6 +13,7 @@ use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::wire::{Place, Tcp};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
 
@@ -59,7 +60,7 @@ struct TcpLog {
     sender: Sender<String>,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let lines = Lines::new(config.custom_fields_by_lua.as_ref(), context)?;
     let milliseconds = |number: f64| Duration::from_secs_f64((number / 1e3).clamp(0.001, 86_400.0));
@@ -71,7 +72,11 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
         to = secured.map_err(|reason| format!("tls_sni: {reason}"))?;
     }
     let queue = queue::Config::plain(TOGETHER);
-    Ok(Box::new(TcpLog { lines, sender: Sender::new(SCHEMA.name, context, queue, Lined(to))? }))
+    let to = Lined(to);
+    Ok(Prepared::at_commit(move |living| TcpLog {
+        lines,
+        sender: Sender::new(SCHEMA.name, living, queue, to),
+    }))
 }
 
 impl Plugin for TcpLog {

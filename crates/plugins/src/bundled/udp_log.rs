@@ -13,6 +13,7 @@ use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::wire::{Place, Udp};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
 
@@ -53,13 +54,16 @@ struct UdpLog {
     sender: Sender<String>,
 }
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let Config { host, port, timeout, custom_fields_by_lua } = config.read()?;
     let lines = Lines::new(custom_fields_by_lua.as_ref(), context)?;
     let timeout = Duration::from_secs_f64((timeout / 1e3).clamp(0.001, 86_400.0));
     let to = Datagrams(Udp::new(Place { host, port, timeout }));
     let queue = queue::Config::plain(TOGETHER);
-    Ok(Box::new(UdpLog { lines, sender: Sender::new(SCHEMA.name, context, queue, to)? }))
+    Ok(Prepared::at_commit(move |living| UdpLog {
+        lines,
+        sender: Sender::new(SCHEMA.name, living, queue, to),
+    }))
 }
 
 impl Plugin for UdpLog {

@@ -23,6 +23,7 @@ use url::Url;
 
 use self::tokens::{Source, Token, Tokens};
 use crate::plugin::{Answer, AnswerBody, Outcome, Plugin, Step};
+use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{self, Request, Response};
 
@@ -107,11 +108,9 @@ struct Failure {
 #[derive(Clone)]
 struct Sent(Arc<Token>);
 
-fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let source = source(&config, context)?;
-    let tokens = context.state.of(context.id, Tokens::default);
-    tokens.ask_here_from_now_on(source);
     let Behavior {
         upstream_access_token_header_name: header,
         idp_error_response_status_code: status,
@@ -122,15 +121,17 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Box<dyn Plugin>, Strin
     } = config.behavior;
     let codes = purge_on.into_iter().flatten().map(StatusCode::from_u16);
     let body = template.replace("{{status}}", &status.to_string()).replace("{{message}}", &message);
-    Ok(Box::new(UpstreamOauth {
-        tokens,
-        header: HeaderName::try_from(header).map_err(|_| "behavior: not the name of a header")?,
-        failure: Failure {
-            status: StatusCode::from_u16(status).map_err(|_| "behavior: not a status")?,
-            content_type: HeaderValue::try_from(content_type).map_err(|_| "behavior: not a content type")?,
-            body: body.into(),
-        },
-        purge_on: codes.collect::<Result<_, _>>().map_err(|_| "behavior: not a status")?,
+    let header = HeaderName::try_from(header).map_err(|_| "behavior: not the name of a header")?;
+    let failure = Failure {
+        status: StatusCode::from_u16(status).map_err(|_| "behavior: not a status")?,
+        content_type: HeaderValue::try_from(content_type).map_err(|_| "behavior: not a content type")?,
+        body: body.into(),
+    };
+    let purge_on = codes.collect::<Result<_, _>>().map_err(|_| "behavior: not a status")?;
+    Ok(Prepared::at_commit(move |living| {
+        let tokens = living.state.of(living.id, Tokens::default);
+        tokens.ask_here_from_now_on(source, living);
+        UpstreamOauth { tokens, header, failure, purge_on }
     }))
 }
 
@@ -182,8 +183,6 @@ fn source(config: &Config, context: &Context<'_>) -> Result<Source, String> {
         grant,
         client: Client::on_terms(&context.node.trust, terms),
         eagerly: Duration::from_secs(cache.eagerly_expire),
-        renewal: context.renewal.clone(),
-        runtime: tokio::runtime::Handle::try_current().ok(),
     })
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use uuid::Uuid;
 
-use crate::registry::Context;
+use crate::prepared::Living;
 
 /// The fields of `queue`, where so many entries go together unless said otherwise.
 pub(crate) const fn fields(max_batch_size: i64) -> [Field; 8] {
@@ -222,23 +222,19 @@ impl Queues {
 
 impl<T: Send + Sync + 'static> Sender<T> {
     /// The queue of this plugin, from now on on these terms.
-    ///
-    /// # Errors
-    /// There is no runtime: whoever only wants to see whether a configuration is right needs no queue.
     pub(crate) fn new(
         plugin: &'static str,
-        context: &Context<'_>,
+        living: &Living<'_>,
         config: Config,
         to: impl Deliver<T>,
-    ) -> Result<Self, String> {
-        let runtime = Handle::try_current().map_err(|_| "there is nothing that could deliver")?;
-        let queue = context.state.of(context.id, || Queue {
+    ) -> Self {
+        let queue = living.state.of(living.id, || Queue {
             waiting: Mutex::new(Waiting { entries: VecDeque::new(), bytes: 0, attended: false, terms: None }),
             more: Notify::new(),
-            counts: context.node.queues.add(plugin, context.id),
+            counts: living.node.queues.add(plugin, living.id),
         });
         queue.lock().terms = Some(Terms { config, to: Arc::new(to) });
-        Ok(Self { queue, runtime })
+        Self { queue, runtime: living.io.clone() }
     }
 
     /// Puts an entry of so many bytes in. Never waits.

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::directory::Consumer;
 use crate::plugin::{Answer, Outcome, Step};
+use crate::prepared::Prepared;
 use crate::registry::Context;
 use crate::view::{Request, Response, Source};
 
@@ -36,7 +37,7 @@ fn id(n: u128) -> Uuid {
 }
 
 fn definition(schema: &'static PluginSchema) -> Definition {
-    fn never(_: &Record, _: &Context<'_>) -> Result<Box<dyn Plugin>, String> {
+    fn never(_: &Record, _: &Context<'_>) -> Result<Prepared, String> {
         Err("not made in these tests".to_owned())
     }
     Definition { schema, phases: ALL, make: never }

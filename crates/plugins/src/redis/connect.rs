@@ -21,7 +21,7 @@ use super::resp::{self, Reply};
 pub(crate) type Place = (String, u16);
 
 /// How a Redis is reached.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Settings {
     /// The server, or some nodes of a cluster; without Sentinels.
     pub(crate) places: Vec<Place>,
@@ -35,21 +35,21 @@ pub(crate) struct Settings {
     pub(crate) redirections: u32,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Tls {
     pub(crate) trust: Trust,
     pub(crate) verify: bool,
     pub(crate) name: Option<String>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Sentinels {
     pub(crate) places: Vec<Place>,
     pub(crate) master: String,
     pub(crate) login: Login,
 }
 
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq)]
 pub(crate) struct Login {
     pub(crate) username: Option<Secret>,
     pub(crate) password: Option<Secret>,

@@ -92,7 +92,7 @@ pub(crate) fn settings(port: u16) -> Settings {
 
 fn reached(settings: Settings) -> Arc<Redis> {
     let redis = Arc::<Redis>::default();
-    redis.reach(settings, Renewal::default()).unwrap();
+    crate::testing::reach(&redis, settings);
     redis
 }
 
@@ -150,7 +150,7 @@ async fn a_user_of_the_access_list_and_a_password_that_rotates() {
     let (mut failed, rotating) = (0, redis.clone());
     for number in 0..200 {
         if number == 100 {
-            rotating.reach(renewed.clone(), Renewal::default()).unwrap();
+            crate::testing::reach(&rotating, renewed.clone());
         }
         failed += u32::from(count(&redis, "n").await.is_err());
     }

@@ -21,6 +21,7 @@ use postern_plugins::clock::Clock;
 use postern_plugins::directory::{Directory, PasswordForm, Source};
 use postern_plugins::node::Node;
 use postern_plugins::plan::{self, Instance, Plans};
+use postern_plugins::prepared::Living;
 use postern_plugins::registry::{Context, Definition, Registry};
 use postern_plugins::renewal::Renewal;
 use postern_plugins::state::State;
@@ -572,9 +573,12 @@ impl<'a> Work<'a> {
         let renewal = self.bundles.get(&entry.id).map_or_else(Renewal::default, |bundle| {
             Renewal::of(self.compiler.engine.clone(), Arc::clone(bundle.slot()))
         });
+        let io = self.compiler.control.handle().clone();
         let make = move |plugin: &entity::Plugin| {
-            let context = Context { id, state: &state, clock: &clock, node: &node, renewal: &renewal };
-            (definition.make)(&plugin.config, &context)
+            let context = Context { id, clock: &clock, node: &node.facts };
+            let prepared = (definition.make)(&plugin.config, &context)?;
+            let living = Living { id, state: &state, node: &node, renewal: &renewal, io: &io };
+            Ok(prepared.commit(&living))
         };
         let cell = match self.cell(entry, definition.schema.name, make)? {
             Cell::Fixed(made) => plan::Cell::Fixed(made),

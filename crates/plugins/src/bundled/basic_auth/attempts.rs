@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::super::counting::remote::{self, Remote};
 use crate::clock::Clock;
+use crate::prepared::Living;
 use crate::redis::connect::{Failure, Settings};
-use crate::registry::Context;
 use crate::view::Request;
 
 /// From how many wrong ones on one has to wait.
@@ -50,16 +50,16 @@ enum Kept {
 
 impl Attempts {
     /// In the memory of this node; it outlives a configuration.
-    pub(super) fn here(context: &Context<'_>) -> Self {
-        let memory = context.state.of(context.id, Memory::default);
-        Self { plugin: context.id, kept: Kept::Here(memory, context.clock.clone()) }
+    pub(super) fn here(clock: Clock, living: &Living<'_>) -> Self {
+        let memory = living.state.of(living.id, Memory::default);
+        Self { plugin: living.id, kept: Kept::Here(memory, clock) }
     }
 
     /// In a Redis, for several nodes together.
-    pub(super) fn there(settings: Settings, context: &Context<'_>) -> Result<Self, String> {
-        let remote = context.state.of(context.id, Remote::default);
-        remote.redis.reach(settings, context.renewal.clone())?;
-        Ok(Self { plugin: context.id, kept: Kept::There(remote) })
+    pub(super) fn there(settings: Settings, living: &Living<'_>) -> Self {
+        let remote = living.state.of(living.id, Remote::default);
+        remote.redis.reach(settings, living);
+        Self { plugin: living.id, kept: Kept::There(remote) }
     }
 
     /// The seconds that somebody of this name has to wait still; 0 for none.

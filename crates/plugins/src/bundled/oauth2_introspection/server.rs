@@ -27,7 +27,12 @@ pub(super) struct Server {
     authorization: Secret,
     headers: Vec<(HeaderName, Secret)>,
     hint: Option<String>,
-    renewal: Renewal,
+}
+
+/// A server in effect.
+pub(super) struct Present {
+    pub(super) server: Server,
+    pub(super) renewal: Renewal,
 }
 
 /// How it is asked.
@@ -37,7 +42,6 @@ pub(super) struct Terms {
     pub(super) hint: Option<String>,
     pub(super) timeout: Duration,
     pub(super) idle: Duration,
-    pub(super) renewal: Renewal,
 }
 
 impl Server {
@@ -46,7 +50,7 @@ impl Server {
     /// # Errors
     /// The field that is wrong, without its value.
     pub(super) fn new(url: &str, terms: Terms, trust: &Trust) -> Result<Self, String> {
-        let Terms { authorization, headers, hint, timeout, idle, renewal } = terms;
+        let Terms { authorization, headers, hint, timeout, idle } = terms;
         let limits = Limits { exchange: timeout, reply: 256 * 1024 };
         let header = |(name, value): (String, Secret)| {
             let name = HeaderName::try_from(name);
@@ -58,7 +62,6 @@ impl Server {
             authorization,
             headers: headers.into_iter().map(header).collect::<Result<_, String>>()?,
             hint,
-            renewal,
         })
     }
 
@@ -94,15 +97,15 @@ impl Server {
 /// # Errors
 /// It could not be asked, refused who we are, or said nonsense; for the log, without credentials.
 pub(super) async fn introspect(
-    server: impl Fn() -> Option<Arc<Server>>,
+    server: impl Fn() -> Option<Arc<Present>>,
     token: &Secret,
     about: Option<(&str, &Method)>,
 ) -> Result<Map<String, Value>, String> {
     let present = || server().ok_or_else(|| "there is no server".to_owned());
     let asked = present()?;
-    let mut reply = asked.send(token, about).await?;
+    let mut reply = asked.server.send(token, about).await?;
     if matches!(reply.status, 401 | 403) && asked.renewal.renew().await {
-        reply = present()?.send(token, about).await?;
+        reply = present()?.server.send(token, about).await?;
     }
     if reply.status != 200 {
         return Err(format!("the server answered {}", reply.status));

@@ -18,7 +18,6 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use postern_model::field::{Field, Rule};
 use postern_secrets::Secret;
 use serde::Deserialize;
-use tokio::runtime::Handle;
 use tokio::time::sleep;
 use uuid::Uuid;
 
@@ -29,7 +28,7 @@ use crate::clock::Clock;
 use crate::logging::record::{Record, WORKSPACE};
 use crate::metrics::{BUCKETS, thread};
 use crate::mix::Mix;
-use crate::registry::Context;
+use crate::prepared::Living;
 use crate::view::Source;
 
 /// The fields of `metrics`.
@@ -173,17 +172,13 @@ struct Pushing {
 
 impl Metrics {
     /// Begins to send, for as long as it is there.
-    ///
-    /// # Errors
-    /// There is no runtime.
-    pub(super) fn new(config: Config, collector: Collector, context: &Context<'_>) -> Result<Self, String> {
-        let runtime = Handle::try_current().map_err(|_| "there is nothing that could deliver")?;
-        let counts = context.state.of(context.id, Counts::default);
-        counts.began.get_or_init(|| context.clock.since_1970());
+    pub(super) fn new(config: Config, collector: Collector, clock: Clock, living: &Living<'_>) -> Self {
+        let counts = living.state.of(living.id, Counts::default);
+        counts.began.get_or_init(|| clock.since_1970());
         let every = Duration::from_secs_f64(config.push_interval.clamp(0.1, 86_400.0));
-        let pushing = Arc::new(Pushing { counts, config, collector, clock: context.clock.clone() });
-        runtime.spawn(push(Arc::downgrade(&pushing), every));
-        Ok(Self(pushing))
+        let pushing = Arc::new(Pushing { counts, config, collector, clock });
+        living.io.spawn(push(Arc::downgrade(&pushing), every));
+        Self(pushing)
     }
 
     /// Counts a request.

@@ -125,7 +125,7 @@ async fn credentials_are_in_no_span_and_in_no_record() {
 #[tokio::test]
 async fn the_gateways_own_log_goes_out_too() {
     let server = Server::answering(&[]).await;
-    let node: Arc<Node> = Arc::default();
+    let node: Arc<crate::node::Node> = Arc::default();
     let config = json!({
         "logs_endpoint": format!("http://127.0.0.1:{}/", server.port), "queue": {"max_coalescing_delay": 0.05},
     });

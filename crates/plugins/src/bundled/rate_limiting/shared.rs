@@ -14,9 +14,9 @@ use uuid::Uuid;
 
 use super::super::counting::remote::{self, Remote};
 use super::super::counting::window::{Period, Window};
+use crate::prepared::Living;
 use crate::redis::connect::{Failure, Settings};
 use crate::redis::resp::Reply;
-use crate::registry::Context;
 use crate::view::Request;
 
 /// One limit of a request.
@@ -92,17 +92,11 @@ struct Count {
 }
 
 impl Shared {
-    pub(super) fn new(
-        settings: Settings,
-        sync_rate: f64,
-        fault_tolerant: bool,
-        context: &Context<'_>,
-    ) -> Result<Self, String> {
-        let runtime = Handle::try_current().map_err(|_| "there is nothing that could connect")?;
-        let store = context.state.of(context.id, Store::default);
-        store.remote.redis.reach(settings, context.renewal.clone())?;
+    pub(super) fn new(settings: Settings, sync_rate: f64, fault_tolerant: bool, living: &Living<'_>) -> Self {
+        let store = living.state.of(living.id, Store::default);
+        store.remote.redis.reach(settings, living);
         let every = (sync_rate > 0.0).then(|| Duration::from_secs_f64(sync_rate.clamp(0.02, 3600.0)));
-        Ok(Self { store, every, fault_tolerant, runtime })
+        Self { store, every, fault_tolerant, runtime: living.io.clone() }
     }
 
     /// Counts a request for somebody, unless it is one too many: then it counts for none of the limits.

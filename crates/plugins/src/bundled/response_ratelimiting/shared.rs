@@ -10,8 +10,8 @@ use tokio::runtime::Handle;
 
 use super::super::counting::remote::{self, Remote};
 use super::super::counting::window::Window;
+use crate::prepared::Living;
 use crate::redis::connect::{Failure, Settings};
-use crate::registry::Context;
 use crate::view::Request;
 
 /// Adds to counts; for each: how much, and for how long it counts.
@@ -37,15 +37,10 @@ pub(super) struct Addition {
 }
 
 impl Shared {
-    pub(super) fn new(
-        settings: Settings,
-        fault_tolerant: bool,
-        context: &Context<'_>,
-    ) -> Result<Self, String> {
-        let runtime = Handle::try_current().map_err(|_| "there is nothing that could connect")?;
-        let remote = context.state.of(context.id, Remote::default);
-        remote.redis.reach(settings, context.renewal.clone())?;
-        Ok(Self { remote, fault_tolerant, runtime })
+    pub(super) fn new(settings: Settings, fault_tolerant: bool, living: &Living<'_>) -> Self {
+        let remote = living.state.of(living.id, Remote::default);
+        remote.redis.reach(settings, living);
+        Self { remote, fault_tolerant, runtime: living.io.clone() }
     }
 
     /// What was used under these keys.

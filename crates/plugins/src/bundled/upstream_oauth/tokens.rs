@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::time::Instant;
 use zeroize::Zeroizing;
 
+use crate::prepared::Living;
 use crate::renewal::Renewal;
 
 /// For how long a failure is the answer for who comes next.
@@ -33,9 +34,14 @@ pub(super) struct Source {
     pub(super) client: Client,
     /// How long before its end a token has ended.
     pub(super) eagerly: Duration,
-    pub(super) renewal: Renewal,
+}
+
+/// A source in effect.
+struct Present {
+    source: Source,
+    renewal: Renewal,
     /// Where renewals run.
-    pub(super) runtime: Option<Handle>,
+    runtime: Handle,
 }
 
 /// A token that is kept.
@@ -50,7 +56,7 @@ pub(super) struct Token {
 
 #[derive(Default)]
 pub(super) struct Tokens {
-    source: ArcSwapOption<Source>,
+    source: ArcSwapOption<Present>,
     token: ArcSwapOption<Token>,
     /// Held by who asks.
     asking: Arc<tokio::sync::Mutex<()>>,
@@ -59,10 +65,11 @@ pub(super) struct Tokens {
 
 impl Tokens {
     /// From now on they come from here.
-    pub(super) fn ask_here_from_now_on(self: &Arc<Self>, source: Source) {
+    pub(super) fn ask_here_from_now_on(self: &Arc<Self>, source: Source, living: &Living<'_>) {
         let with = source.with;
-        let before = self.source.swap(Some(Arc::new(source)));
-        if before.is_some_and(|before| before.with != with) {
+        let present = Present { source, renewal: living.renewal.clone(), runtime: living.io.clone() };
+        let before = self.source.swap(Some(Arc::new(present)));
+        if before.is_some_and(|before| before.source.with != with) {
             // What failed with the old secret may work with the new one.
             *self.failed() = None;
             // Got with a secret that is no longer ours: it serves on until there is another.
@@ -76,7 +83,7 @@ impl Tokens {
     pub(super) fn at_hand(self: &Arc<Self>) -> Option<Arc<Token>> {
         let (source, token) = (self.source.load(), self.token.load_full()?);
         let now = Instant::now();
-        if token.what != source.as_ref()?.what || token.ends <= now {
+        if token.what != source.as_ref()?.source.what || token.ends <= now {
             return None;
         }
         if token.renewed_from <= now {
@@ -108,7 +115,7 @@ impl Tokens {
 
     /// Gets a new one in the background, unless that is under way or has just failed.
     fn renew(self: &Arc<Self>) {
-        let runtime = self.source.load().as_ref().and_then(|source| source.runtime.clone());
+        let runtime = self.source.load().as_ref().map(|present| present.runtime.clone());
         let is_failing = self.failed().as_ref().is_some_and(|(at, _)| at.elapsed() < FAILING);
         if let Some(runtime) = runtime.filter(|_| !is_failing)
             && let Ok(asking) = Arc::clone(&self.asking).try_lock_owned()
@@ -130,12 +137,12 @@ impl Tokens {
     async fn ask(&self) -> Result<Arc<Token>, Arc<String>> {
         let source = || self.source.load_full().ok_or_else(|| Arc::new("there is no source".to_owned()));
         let mut asked = source()?;
-        let mut got = asked.ask().await;
+        let mut got = asked.source.ask().await;
         if got.as_ref().is_err_and(OAuth2Error::refuses_the_client) && asked.renewal.renew().await {
             asked = source()?;
-            got = asked.ask().await;
+            got = asked.source.ask().await;
         }
-        let got = got.map_err(|error| error.to_string()).and_then(|token| asked.keep(&token));
+        let got = got.map_err(|error| error.to_string()).and_then(|token| asked.source.keep(&token));
         match got {
             Ok(token) => {
                 let token = Arc::new(token);

@@ -1,7 +1,6 @@
 //! Batches, retries, bounds, and a change of terms on the way. Time is tokio's and stands still until all wait.
 
 use super::*;
-use crate::clock::Clock;
 use crate::node::Node;
 use crate::state::State;
 
@@ -48,14 +47,9 @@ struct Stage {
 
 impl Stage {
     fn sender(&self, config: Config, to: &Receiver) -> Sender<u32> {
-        let context = Context {
-            id: Uuid::nil(),
-            state: &self.state,
-            clock: &Clock::at(0),
-            node: &self.node,
-            renewal: &crate::renewal::Renewal::default(),
-        };
-        Sender::new("http-log", &context, config, to.clone()).unwrap()
+        crate::testing::on(&self.state, &self.node, |living| {
+            Sender::new("http-log", living, config, to.clone())
+        })
     }
 
     /// Delivered, dropped, waiting.

@@ -125,7 +125,7 @@ async fn counts_may_be_exchanged_now_and_then() {
 /// What all nodes have counted for the address of tests.
 async fn server_count(server: &Server) -> Option<i64> {
     let redis = Arc::<Redis>::default();
-    redis.reach(crate::redis::tests::settings(server.port), crate::renewal::Renewal::default()).unwrap();
+    crate::testing::reach(&redis, crate::redis::tests::settings(server.port));
     let limit = Counted { period: Period::Minute, window: Period::Minute.window(1_700_000_000), passes: 10 };
     let key = keys(Uuid::from_u128(99), &[192, 0, 2, 1], &[limit]).remove(0);
     match redis.ask(key.as_bytes(), &[b"GET", key.as_bytes()]).await {

@@ -49,7 +49,7 @@ fn got(status: u16, before: &str, after: &str) -> (u16, Option<String>, Option<S
 /// Waits until Redis holds this under some key with these words.
 async fn until(server: &Server, words: &[&str], expected: &str) {
     let redis = Arc::<Redis>::default();
-    redis.reach(crate::redis::tests::settings(server.port), crate::renewal::Renewal::default()).unwrap();
+    crate::testing::reach(&redis, crate::redis::tests::settings(server.port));
     for _ in 0..500 {
         let Ok(Reply::Array(keys)) = redis.ask(b"", &[b"KEYS", b"*"]).await else { panic!("keys") };
         for key in keys {
