@@ -22,7 +22,7 @@ mod tests;
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -30,7 +30,7 @@ use postern_model::entity::upstream::Algorithm;
 use postern_model::entity::{Target, Upstream};
 use rustls::RootCertStore;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -79,10 +79,12 @@ impl Control {
 }
 
 /// The peers of one upstream, or of one host of services. Dropping it ends its tasks.
+///
+/// Making one touches nothing: it has tasks only from [`Balancer::start`] on, when its configuration takes effect.
 pub struct Balancer {
     shared: Arc<Shared>,
     origin: Origin,
-    _tasks: JoinSet<()>,
+    tasks: OnceLock<JoinSet<()>>,
 }
 
 /// What it was made from: the same origin need not be made again.
@@ -116,8 +118,6 @@ struct Shared {
     falls: AtomicU64,
     rises: AtomicU64,
     changed: Notify,
-    /// Names for which there was no outcome yet.
-    unasked: watch::Sender<usize>,
 }
 
 /// What is known of one address, or of a target without one.
@@ -166,7 +166,7 @@ impl Balancer {
     pub fn single(host: &str, port: u16, control: &Control) -> Arc<Self> {
         let place = Place { text: format!("{host}:{port}").into(), host: host.into(), port, weight: 100 };
         let shared = Shared { label: host.into(), ..Shared::empty(control) };
-        Self::started(shared, Origin::Single, vec![Resolved::new(place, None)], control)
+        Self::made(shared, Origin::Single, vec![Resolved::new(place, None)])
     }
 
     /// For an upstream with its targets. `before` is the upstream's balancer so far: it is returned if nothing
@@ -215,25 +215,24 @@ impl Balancer {
             active,
             ..Shared::empty(control)
         };
-        Self::started(shared, Origin::Upstream(Box::new(upstream.clone())), places, control)
+        Self::made(shared, Origin::Upstream(Box::new(upstream.clone())), places)
     }
 
-    fn started(shared: Shared, origin: Origin, places: Vec<Resolved>, control: &Control) -> Arc<Self> {
-        let names =
-            places.iter().filter(|resolved| crate::dns::literal(&resolved.place.host).is_none()).count();
-        shared.unasked.send_replace(names);
+    fn made(shared: Shared, origin: Origin, places: Vec<Resolved>) -> Arc<Self> {
         *shared.places() = places;
         shared.rebuild();
-        let shared = Arc::new(shared);
-        let tasks = keep::start(&shared, control);
-        Arc::new(Self { shared, origin, _tasks: tasks })
+        Arc::new(Self { shared: Arc::new(shared), origin, tasks: OnceLock::new() })
     }
 
-    /// Returns when each name has been asked for once, with whatever outcome: before that, requests may fail for want
-    /// of an address. Bounded by the patience of DNS; callers may want to wait for less.
-    pub async fn settled(&self) {
-        // The sender is in `shared`, so it cannot be gone.
-        let _ = self.shared.unasked.subscribe().wait_for(|unasked| *unasked == 0).await;
+    /// Asks once for each name of which nothing is known: before that, requests may fail for want of an address. Nobody
+    /// but this balancer learns of the answers. Bounded by the patience of DNS; callers may want to wait for less.
+    pub async fn look_up(&self, control: &Control) {
+        keep::look_up(&self.shared, control).await;
+    }
+
+    /// From now on its peers are kept true and checked. Nothing happens where that is so already.
+    pub fn start(&self, control: &Control) {
+        self.tasks.get_or_init(|| keep::start(&self.shared, control));
     }
 
     /// What is hashed of a request; the same for all its tries.
@@ -357,7 +356,6 @@ impl Shared {
             falls: AtomicU64::new(0),
             rises: AtomicU64::new(0),
             changed: Notify::new(),
-            unasked: watch::Sender::new(0),
         }
     }
 

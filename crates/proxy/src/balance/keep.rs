@@ -5,15 +5,41 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::places::Resolved;
 use super::{Control, Shared, check};
 use crate::dns::{Dns, DnsError, literal};
 
 /// After the first failure; doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Asks once for each name of which nothing is known.
+pub(super) async fn look_up(shared: &Shared, control: &Control) {
+    let is_unknown = |resolved: &Resolved| {
+        resolved.entries.is_empty() && resolved.error.is_none() && literal(&resolved.place.host).is_none()
+    };
+    let unknown: Vec<(usize, Arc<str>)> = shared
+        .places()
+        .iter()
+        .enumerate()
+        .filter(|(_, resolved)| is_unknown(resolved))
+        .map(|(index, resolved)| (index, resolved.place.host.clone()))
+        .collect();
+    let asked = unknown.into_iter().map(async |(index, host)| {
+        match control.dns.resolve(&host).await {
+            Ok(answer) => {
+                shared.change(index, |resolved| resolved.answered(&answer, shared.use_srv_name));
+            }
+            // The log is told by the task that asks again and again.
+            Err(error) => shared.change(index, |resolved| resolved.failed(error.to_string(), false)),
+        }
+    });
+    join_all(asked).await;
+}
 
 /// Starts what this balancer needs; the tasks end when the set is dropped.
 pub(super) fn start(shared: &Arc<Shared>, control: &Control) -> JoinSet<()> {
@@ -37,7 +63,6 @@ pub(super) fn start(shared: &Arc<Shared>, control: &Control) -> JoinSet<()> {
 
 async fn follow_name(shared: Arc<Shared>, dns: Dns, index: usize, host: Arc<str>) {
     let mut pause = FIRST_PAUSE;
-    let mut asked = false;
     loop {
         let outcome = dns.resolve(&host).await;
         let until = match &outcome {
@@ -55,9 +80,6 @@ async fn follow_name(shared: Arc<Shared>, dns: Dns, index: usize, host: Arc<str>
                 until
             }
         };
-        if !std::mem::replace(&mut asked, true) {
-            shared.unasked.send_modify(|unasked| *unasked -= 1);
-        }
         // An answer that others got earlier may end at once.
         sleep_until(until.max(Instant::now() + Duration::from_millis(50))).await;
     }

@@ -104,6 +104,13 @@ fn control(names: &Names) -> Control {
     Control::new(Handle::current(), Dns::with(names.clone(), Settings::default()))
 }
 
+/// A balancer in effect, once its names were asked for.
+async fn running(balancer: Arc<Balancer>, control: &Control) -> Arc<Balancer> {
+    balancer.look_up(control).await;
+    balancer.start(control);
+    balancer
+}
+
 /// The addresses of the next `n` picks, each dropped at once.
 fn picks(balancer: &Balancer, n: usize) -> Vec<String> {
     (0..n).map(|_| picked(balancer, &Key::NONE).unwrap_or_else(|| "none".into())).collect()

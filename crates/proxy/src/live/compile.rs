@@ -134,7 +134,7 @@ impl Compiler {
         work.settle().await;
         let live = work.live(snapshot);
         // Names that were never asked for have no address yet; a server that does not answer must not hold a start up.
-        let named = work.balancers.iter().map(|balancer| balancer.settled());
+        let named = work.balancers.iter().map(|balancer| balancer.look_up(&self.control));
         let _ = timeout(NAMES, join_all(named)).await;
         if work.problems.is_empty() { Ok(live) } else { Err(work.problems) }
     }

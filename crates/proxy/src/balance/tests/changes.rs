@@ -35,9 +35,10 @@ fn states(balancer: &Balancer) -> Vec<(String, Option<String>, &'static str)> {
 async fn a_new_answer_moves_traffic_when_the_old_one_ends() {
     let names = Names::default();
     names.set("app.test", &["10.0.0.1", "10.0.0.2"], 5);
-    let balancer = Balancer::single("app.test", 8080, &control(&names));
+    let control = control(&names);
+    let balancer = Balancer::single("app.test", 8080, &control);
     assert_eq!(picks(&balancer, 1), ["none"]);
-    balancer.settled().await;
+    let balancer = running(balancer, &control).await;
     assert_eq!(counts(&picks(&balancer, 10)), [("10.0.0.1:8080", 5), ("10.0.0.2:8080", 5)]);
     let peer = balancer.pick(&Key::NONE, &Tried::default()).unwrap();
     assert_eq!((&*peer.name, &*peer.target, peer.port()), ("app.test", "app.test:8080", 8080));
@@ -52,8 +53,8 @@ async fn a_new_answer_moves_traffic_when_the_old_one_ends() {
 async fn what_is_known_serves_while_nobody_answers_but_not_once_the_name_is_gone() {
     let names = Names::default();
     names.set("app.test", &["10.0.0.1"], 5);
-    let balancer = Balancer::single("app.test", 80, &control(&names));
-    balancer.settled().await;
+    let control = control(&names);
+    let balancer = running(Balancer::single("app.test", 80, &control), &control).await;
     names.put("app.test", Err(DnsError::Unanswered("SERVFAIL".into())));
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(picks(&balancer, 1), ["10.0.0.1:80"]);
@@ -72,8 +73,8 @@ async fn what_is_known_serves_while_nobody_answers_but_not_once_the_name_is_gone
 async fn a_target_without_an_address_is_out_until_it_has_one() {
     let names = Names::default();
     let of = targets(&[("10.0.0.1:80", 10), ("late.test:81", 10)]);
-    let balancer = Balancer::upstream(&upstream(), &of, None, &control(&names));
-    balancer.settled().await;
+    let control = control(&names);
+    let balancer = running(Balancer::upstream(&upstream(), &of, None, &control), &control).await;
     assert_eq!(counts(&picks(&balancer, 10)), [("10.0.0.1:80", 10)]);
     assert_eq!(states(&balancer)[1], ("late.test:81".into(), None, "DNS_ERROR"));
     names.set("late.test", &["10.0.0.2"], 5);
@@ -87,8 +88,8 @@ async fn every_address_of_a_name_has_the_weight_of_its_target() {
     let names = Names::default();
     names.set("app.test", &["10.0.0.1", "10.0.0.2"], 5);
     let of = targets(&[("app.test:80", 10), ("10.0.0.3:80", 20)]);
-    let balancer = Balancer::upstream(&upstream(), &of, None, &control(&names));
-    balancer.settled().await;
+    let control = control(&names);
+    let balancer = running(Balancer::upstream(&upstream(), &of, None, &control), &control).await;
     let expected = [("10.0.0.1:80", 10), ("10.0.0.2:80", 10), ("10.0.0.3:80", 20)];
     assert_eq!(counts(&picks(&balancer, 40)), expected);
 }
@@ -105,8 +106,8 @@ async fn srv_records_have_their_own_ports_and_weights_and_names_if_asked() {
         names.set("two.test", &["10.0.0.2"], 5);
         let upstream = Upstream { use_srv_name, ..upstream() };
         let of = targets(&[("srv.test:80", 100)]);
-        let balancer = Balancer::upstream(&upstream, &of, None, &control(&names));
-        balancer.settled().await;
+        let control = control(&names);
+        let balancer = running(Balancer::upstream(&upstream, &of, None, &control), &control).await;
         assert_eq!(counts(&picks(&balancer, 8)), [("10.0.0.1:8001", 6), ("10.0.0.2:80", 2)]);
         let mut tried = Tried::default();
         let mut seen: Vec<_> = (0..2)
@@ -127,7 +128,8 @@ async fn who_fails_leaves_and_returns_by_hand() {
     for (outcome, times) in
         [(Outcome::TcpFailure, 2), (Outcome::Timeout, 3), (Outcome::Status(500), 4), (Outcome::Malformed, 4)]
     {
-        let balancer = Balancer::upstream(&passive(2, 3, 4, 0), &of, None, &control(&Names::default()));
+        let control = control(&Names::default());
+        let balancer = running(Balancer::upstream(&passive(2, 3, 4, 0), &of, None, &control), &control).await;
         for i in 1..=times {
             assert!(states(&balancer).iter().all(|(.., state)| *state == "HEALTHY"), "{outcome:?} {i}");
             report(&balancer, "10.0.0.1:80", outcome);
@@ -168,7 +170,8 @@ async fn the_threshold_is_of_the_weight_and_must_be_passed() {
         upstream.healthchecks.threshold = threshold;
         let of =
             targets(&[("10.0.0.1:80", 50), ("10.0.0.2:80", 30), ("10.0.0.3:80", 20), ("10.0.0.4:80", 0)]);
-        let balancer = Balancer::upstream(&upstream, &of, None, &control(&Names::default()));
+        let control = control(&Names::default());
+        let balancer = running(Balancer::upstream(&upstream, &of, None, &control), &control).await;
         for address in down {
             report(&balancer, address, Outcome::TcpFailure);
         }
@@ -185,7 +188,7 @@ async fn a_reload_keeps_what_did_not_change() {
     let control = control(&Names::default());
     let upstream = passive(1, 1, 1, 0);
     let two = [("10.0.0.1:80", 10), ("10.0.0.2:80", 10)];
-    let first = Balancer::upstream(&upstream, &targets(&two), None, &control);
+    let first = running(Balancer::upstream(&upstream, &targets(&two), None, &control), &control).await;
     report(&first, "10.0.0.1:80", Outcome::TcpFailure);
     let turned: Vec<_> = two.iter().rev().copied().collect();
     let same = Balancer::upstream(&upstream.clone(), &targets(&turned), Some(&first), &control);
@@ -208,16 +211,32 @@ async fn a_reload_keeps_the_addresses_of_names() {
     names.set("app.test", &["10.0.0.1"], 5);
     let control = control(&names);
     let first = Balancer::upstream(&upstream(), &targets(&[("app.test:80", 10)]), None, &control);
-    first.settled().await;
+    let first = running(first, &control).await;
     let both = targets(&[("app.test:80", 20), ("10.0.0.2:80", 10)]);
     let second = Balancer::upstream(&upstream(), &both, Some(&first), &control);
     assert_eq!(counts(&picks(&second, 30)), [("10.0.0.1:80", 20), ("10.0.0.2:80", 10)], "before any answer");
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_made_and_dropped_has_asked_nobody_and_changed_nothing() {
+    let names = Names::default();
+    names.set("app.test", &["10.0.0.1"], 5);
+    let control = control(&names);
+    let of = |weight| targets(&[("app.test:80", weight)]);
+    let first = running(Balancer::upstream(&passive(1, 1, 1, 0), &of(10), None, &control), &control).await;
+    names.set("app.test", &["10.0.0.2"], 5);
+    let refused = Balancer::upstream(&passive(1, 1, 1, 0), &of(20), Some(&first), &control);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(refused.health()[0].address.unwrap().to_string(), "10.0.0.1:80", "it has no tasks");
+    drop(refused);
+    assert_eq!((picks(&first, 1), first.health()[0].weight), (vec!["10.0.0.2:80".to_owned()], 10));
+}
+
+#[tokio::test(start_paused = true)]
 async fn without_checks_the_word_is_off_and_nothing_falls() {
     let of = targets(&[("10.0.0.1:80", 10), ("10.0.0.2:80", 0)]);
-    let balancer = Balancer::upstream(&upstream(), &of, None, &control(&Names::default()));
+    let control = control(&Names::default());
+    let balancer = running(Balancer::upstream(&upstream(), &of, None, &control), &control).await;
     for _ in 0..300 {
         report(&balancer, "10.0.0.1:80", Outcome::TcpFailure);
     }
@@ -247,7 +266,8 @@ async fn judged_from_many_threads() {
     let of = targets(&[("10.0.0.1:80", 10), ("10.0.0.2:80", 10)]);
     let mut upstream = passive(1, 0, 0, 1);
     upstream.healthchecks.threshold = 50.0;
-    let balancer = Balancer::upstream(&upstream, &of, None, &control(&Names::default()));
+    let control = control(&Names::default());
+    let balancer = running(Balancer::upstream(&upstream, &of, None, &control), &control).await;
     for round in 0..200 {
         std::thread::scope(|scope| {
             for address in ["10.0.0.1:80", "10.0.0.2:80"] {

@@ -77,7 +77,10 @@ fn active(kind: CheckKind) -> Upstream {
 
 fn one(upstream: &Upstream, address: SocketAddr) -> Arc<Balancer> {
     let of = targets(&[(&*address.to_string(), 1)]);
-    Balancer::upstream(upstream, &of, None, &control(&Names::default()))
+    let control = control(&Names::default());
+    let balancer = Balancer::upstream(upstream, &of, None, &control);
+    balancer.start(&control);
+    balancer
 }
 
 /// Waits for it; what never comes is a failure of the test. No measure of speed: the limit is far beyond what is due.
@@ -225,6 +228,7 @@ async fn https_verifies_if_told() {
         }
         let of = targets(&[(&*address.to_string(), 1)]);
         let balancer = Balancer::upstream(&upstream, &of, None, &control);
+        balancer.start(&control);
         let case = format!("{kind:?}, verify {verify}, {sni}, trusted {trusted}");
         // Each starts from the other state, so that what is seen is the checks' doing.
         balancer.set_health(address, !up);

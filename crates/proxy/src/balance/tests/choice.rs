@@ -9,7 +9,8 @@ fn with(algorithm: Algorithm) -> Upstream {
 }
 
 async fn balancer(upstream: &Upstream, of: &[(&str, u32)]) -> Arc<Balancer> {
-    Balancer::upstream(upstream, &targets(of), None, &control(&Names::default()))
+    let control = control(&Names::default());
+    running(Balancer::upstream(upstream, &targets(of), None, &control), &control).await
 }
 
 #[tokio::test(start_paused = true)]
