@@ -8,7 +8,7 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 use super::foreign::identifier;
 use super::page;

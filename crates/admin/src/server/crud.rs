@@ -9,13 +9,13 @@ use postern_model::Kind;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 use super::foreign::{identifier, refers_to};
 use super::page::{self, SIZE_MAX};
 use super::route::{Resource, Serves};
 use super::write::{self, Aim, Parent, Place, save};
-use super::{Admin, row, special};
+use super::{Admin, row, shown};
 
 /// Serves an endpoint of entities.
 pub(crate) async fn serve(call: &Call<'_>, serves: Serves) -> Answered {
@@ -105,7 +105,7 @@ async fn list(call: &Call<'_>, resource: &'static Resource, parent: Parent) -> A
         // decK asks for the targets of one upstream with the offset of another: all of them are in one page.
         let rows = all(call.admin, resource.kind, filter).await?;
         let rows = rows.into_iter().filter(|row| tags.as_ref().is_none_or(|tags| has(row, tags))).collect();
-        let data = special::shown(call.admin, kind, rows).await?;
+        let data = shown::entities(call.admin, kind, rows).await?;
         return page::page(call, "", data, None);
     }
     let select = Select { kind: resource.kind.to_owned(), after: after?, size, filter, tags };
@@ -113,7 +113,7 @@ async fn list(call: &Call<'_>, resource: &'static Resource, parent: Parent) -> A
     let last = found.rows.last().map(|kept| kept.row.id);
     let offset = last.filter(|_| found.more).map(page::offset);
     let rows = found.rows.into_iter().map(|kept| kept.row).collect();
-    let data = special::shown(call.admin, kind, rows).await?;
+    let data = shown::entities(call.admin, kind, rows).await?;
     page::page(call, &path(call, resource, parent), data, offset)
 }
 
@@ -199,7 +199,7 @@ async fn foreign(
 
 /// An entity as an answer.
 pub(crate) async fn answer(call: &Call<'_>, status: StatusCode, kind: Kind, row: Row) -> Answered {
-    let shown = special::shown(call.admin, kind, vec![row]).await?.pop().ok_or(Refusal::Unexpected)?;
+    let shown = shown::entities(call.admin, kind, vec![row]).await?.pop().ok_or(Refusal::Unexpected)?;
     let mut response = ok(shown)?;
     *response.status_mut() = status;
     Ok(response)

@@ -13,14 +13,14 @@ use uuid::Uuid;
 
 use super::crud::{all, named, remove};
 use super::decode;
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 use super::foreign::identifier;
 use super::page::{self, SIZE_MAX};
 use super::route::Resource;
 use super::row::{key, row};
-use super::special;
 use super::write::unsupported;
+use super::{prepare, shown};
 
 const MEMBERSHIPS: &str = "consumer_group_consumers";
 
@@ -137,7 +137,7 @@ async fn others<'a>(
         }
     }
     let kind = Kind::named(side.kind()).ok_or(Refusal::Unexpected)?;
-    special::shown(call.admin, kind, found).await
+    shown::entities(call.admin, kind, found).await
 }
 
 /// `{"consumer": "..."}` for a group, `{"group": "..."}` for a consumer; several in a list.
@@ -180,13 +180,8 @@ async fn add(call: &Call<'_>, side: Side, one: &Kept) -> Answered {
         steps.push(Step::Put(membership(call, side, one.row.id, found.row.id)?, Expect::Absent));
         added.push(found.row.body);
     }
-    let rows: Vec<Row> = steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Put(row, _) => Some(row.clone()),
-            Step::Delete { .. } => None,
-        })
-        .collect();
+    let steps = prepare::steps(call.admin, steps).await?;
+    let rows: Vec<Row> = steps.iter().filter_map(prepare::of_put).cloned().collect();
     let write = Write { steps, revision: None, by: call.who.clone() };
     let refused = |error| Refusal::of_write(error, &rows.iter().collect::<Vec<_>>());
     call.admin.store().write(write).await.map_err(refused)?;

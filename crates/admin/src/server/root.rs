@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::KONG_VERSION;
 use super::crud;
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 use super::route::Serves;
 

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::crud::named;
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 use super::foreign::identifier;
 use super::route::Resource;

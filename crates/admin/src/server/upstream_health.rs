@@ -8,7 +8,7 @@ use postern_config::store::Filter;
 use serde_json::{Value, json};
 
 use super::crud::{all, named, parent_id, place};
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 use super::route::Resource;
 use super::{AddressHealth, TargetHealth, page};
