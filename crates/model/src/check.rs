@@ -22,7 +22,7 @@ mod unique;
 pub use flat::Flat;
 pub(crate) use nesting::{NOT_YET, nested};
 pub use rows::{Rows, rows};
-pub(crate) use single::{Single, single};
+pub(crate) use single::single;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;

@@ -47,7 +47,7 @@ async fn a_refused_write_has_changed_nothing() {
     let bad = json!({"name": "x", "host": "h", "tags": ["bad"]});
     let limits = json!({"name": "rate-limiting", "config": {"minute": 6, "hour": 7}});
     let mut badly_named = pair;
-    badly_named["snis"] = json!(["a.example", "bad.example"]);
+    badly_named["snis"] = json!(["b.example", "bad.example"]);
     let cases = [
         ("POST", "/services", bad.clone(), "tags.1"),
         ("PUT", "/services/s", bad.clone(), "tags.1"),

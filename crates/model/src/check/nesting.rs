@@ -4,8 +4,8 @@
 //! that it refers to; decK's `groups` of consumers and `consumers` of groups are memberships. Data goes on to
 //! `entities`, which decodes them.
 
-use crate::document::{COLLECTIONS, Document, Entry, Key, Node, Value};
-use crate::entity::{DEFINITIONS, Definition, MEMBERSHIPS, vault};
+use crate::document::{Document, Entry, Key, Node, Value, collections};
+use crate::entity::{Definition, MEMBERSHIPS, definitions, vault};
 use crate::field::Type;
 use crate::violation::{Position, Report, Violation};
 
@@ -38,14 +38,16 @@ const GROUP_PLUGINS: &str = "consumer_group_plugins";
 /// Every entity but the vaults, each after the one that it is nested in.
 pub(super) fn entities(document: &Document, report: &mut Report) -> Vec<Found> {
     let mut walk = Walk { found: Vec::new(), report, is_too_long: false };
-    for name in COLLECTIONS.iter().filter(|name| **name != vault::COLLECTION) {
-        let Some((_, nodes)) = document.collections.iter().find(|(known, _)| known == name) else { continue };
+    for name in collections().filter(|name| *name != vault::COLLECTION) {
+        let Some((_, nodes)) = document.collections.iter().find(|(known, _)| *known == name) else {
+            continue;
+        };
         match of_list(name) {
             Some(definition) => walk.list(definition, name, nodes, name, None),
             None if nodes.is_empty() => {}
             None => {
                 let position = document.root.entry(name).map(|entry| entry.key.position);
-                walk.not_yet(name, (*name).to_owned(), position);
+                walk.not_yet(name, name.to_owned(), position);
             }
         }
     }
@@ -79,7 +81,7 @@ struct Child {
 
 fn children(parent: &Definition) -> Vec<Child> {
     let mut children = Vec::new();
-    for definition in DEFINITIONS {
+    for definition in definitions() {
         let refers = |ty: Type| matches!(ty, Type::Foreign(to) if to == parent.collection);
         let Some(field) = definition.schema.fields.iter().find(|field| refers(field.ty)) else { continue };
         children.push(Child { name: definition.collection, definition, field: field.name, is: None });
