@@ -61,18 +61,18 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::Router;
 use postern_config::store::{Revision, Store};
-use postern_model::{Kind, Violation};
 use postern_model::field::Plugins;
+use postern_model::{Kind, Violation};
 use postern_secrets::rotate::Engine;
 use postern_secrets::snapshot::Clock;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, Semaphore};
 use uuid::Uuid;
 
+pub use derived::settle;
 pub use guard::{AdminOptions, AdminToken, TokenValue};
 pub use listen::{AdminListener, AdminTls, Listening, StartError, start};
 pub use row::row;
-pub use derived::settle;
 
 /// The version of Kong whose Admin API this is. decK and others choose by it what they send.
 pub const KONG_VERSION: &str = "3.9.1";

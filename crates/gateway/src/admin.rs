@@ -15,8 +15,8 @@ use postern_admin::server::{
 };
 use postern_config::apply::Apply;
 use postern_config::store::Store;
-use postern_model::{Kind, Violation};
 use postern_model::field::Plugins;
+use postern_model::{Kind, Violation};
 use postern_plugins::registry::Registry;
 use postern_proxy::balance::{Balancer, PeerHealth, State};
 use postern_router::Flavour;

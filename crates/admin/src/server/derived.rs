@@ -20,7 +20,7 @@ pub(crate) async fn settled(
     kind: Kind,
     mut body: Map<String, Value>,
 ) -> Result<Map<String, Value>, Refusal> {
-    if kind.collection() != "basicauth_credentials" {
+    if kind.hashed().is_empty() {
         settle(kind, &mut body).map_err(|violation| Refusal::Schema(vec![violation]))?;
         return Ok(body);
     }
@@ -36,20 +36,17 @@ pub(crate) async fn settled(
 /// # Errors
 /// What is wrong with the body.
 pub fn settle(kind: Kind, body: &mut Map<String, Value>) -> Result<(), Violation> {
-    match kind.collection() {
-        "basicauth_credentials" => {
-            if let Some(Value::String(password)) = body.get("password") {
-                let kept = password_as_kept(password)?;
-                body.insert("password".to_owned(), kept.into());
-            }
+    for field in kind.hashed() {
+        if let Some(Value::String(password)) = body.get(*field) {
+            let kept = password_as_kept(field, password)?;
+            body.insert((*field).to_owned(), kept.into());
         }
-        "ca_certificates" => {
-            let pem = body.get("cert").and_then(Value::as_str).unwrap_or_default();
-            let digest =
-                CertificateDer::from_pem_slice(pem.as_bytes()).ok().map(|der| hex(&Sha256::digest(&der)));
-            body.insert("cert_digest".to_owned(), digest.into());
-        }
-        _ => {}
+    }
+    if kind.collection() == "ca_certificates" {
+        let pem = body.get("cert").and_then(Value::as_str).unwrap_or_default();
+        let digest =
+            CertificateDer::from_pem_slice(pem.as_bytes()).ok().map(|der| hex(&Sha256::digest(&der)));
+        body.insert("cert_digest".to_owned(), digest.into());
     }
     Ok(())
 }
@@ -59,10 +56,10 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A hash of Argon2id, unless it is one, or a reference to where it is.
-fn password_as_kept(password: &str) -> Result<String, Violation> {
+fn password_as_kept(field: &str, password: &str) -> Result<String, Violation> {
     /// More memory than this is not spent on one check; the plugin refuses it.
     const MEMORY_MAX: u32 = 256 * 1024;
-    let wrong = |message: &str| Violation::error("password", None, message);
+    let wrong = |message: &str| Violation::error(field, None, message);
     if Template::has_reference(password) {
         return Ok(password.to_owned());
     }

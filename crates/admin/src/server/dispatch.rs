@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::call::{Answered, Call};
 use super::decode::Unreadable;
 use super::error::Refusal;
-use super::route::{Peer, Resource, Serves};
+use super::route::{Peer, Serves};
 use super::{
     Admin, audit, config, crud, events, groups, openapi, root, schemas, secrets, tags, upstream_health,
 };
@@ -75,7 +75,7 @@ async fn answer(admin: &Admin, parts: &Parts, body: Body, log: &mut audit::Entry
 
 async fn endpoint_answer(call: &Call<'_>, serves: Serves) -> Answered {
     match serves {
-        Serves::Entity(Resource { kind: "consumer_groups", .. }) if call.method == Method::GET => {
+        Serves::Entity(kind) if kind.collection() == "consumer_groups" && call.method == Method::GET => {
             groups::one(call).await
         }
         Serves::Collection(_)

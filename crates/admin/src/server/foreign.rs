@@ -31,7 +31,11 @@ pub(crate) fn tidy(kind: Kind, body: &mut Map<String, Value>) {
 
 /// Puts identifiers wherever a checked body refers to others. Without an `admin` names are not looked up; an identifier that
 /// no entity has stands for each.
-pub(crate) async fn resolve(admin: Option<&Admin>, kind: Kind, body: &mut Map<String, Value>) -> Result<(), Refusal> {
+pub(crate) async fn resolve(
+    admin: Option<&Admin>,
+    kind: Kind,
+    body: &mut Map<String, Value>,
+) -> Result<(), Refusal> {
     for refers in kind.refers() {
         let Some(value) = body.get_mut(refers.field) else { continue };
         if refers.many {

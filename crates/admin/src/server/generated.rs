@@ -1,23 +1,15 @@
 //! Keys and secrets of credentials that the gateway generates where the client gives none.
 //!
-//! Owns: which fields these are, and their form. Must not know: how rows are written.
+//! Owns: their form; which fields these are is in the table of kinds. Must not know: how rows are written.
 
 use postern_model::Kind;
 use serde_json::{Map, Value};
 
 use super::error::Refusal;
 
-/// Fields that the gateway fills in where nobody does.
-pub(crate) const GENERATED: &[(&str, &[&str])] = &[
-    ("keyauth_credentials", &["key"]),
-    ("hmacauth_credentials", &["secret"]),
-    ("jwt_secrets", &["key", "secret"]),
-];
-
 /// Fills in those that are missing.
 pub(crate) fn fill_in(kind: Kind, body: &mut Map<String, Value>) -> Result<(), Refusal> {
-    let fields = GENERATED.iter().find(|(name, _)| *name == kind.collection()).map(|(_, fields)| *fields);
-    for field in fields.unwrap_or_default() {
+    for field in kind.generated() {
         if body.get(*field).is_none_or(Value::is_null) {
             body.insert((*field).to_owned(), random()?.into());
         }

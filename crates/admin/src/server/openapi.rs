@@ -59,11 +59,11 @@ fn path(endpoint: &Endpoint) -> (String, Value) {
 
 fn operation(endpoint: &Endpoint, method: &str) -> Value {
     let kind = match endpoint.serves {
-        Serves::Collection(resource)
-        | Serves::Entity(resource)
-        | Serves::Nested(_, resource, _)
-        | Serves::NestedEntity(_, resource, _)
-        | Serves::Foreign(_, resource, _) => Some(resource.kind),
+        Serves::Collection(kind)
+        | Serves::Entity(kind)
+        | Serves::Nested(_, kind, _)
+        | Serves::NestedEntity(_, kind, _)
+        | Serves::Foreign(_, kind, _) => Some(kind.collection()),
         _ => None,
     };
     let is_list = matches!(endpoint.serves, Serves::Collection(_) | Serves::Nested(..));

@@ -8,7 +8,6 @@ use serde_json::{Value, json};
 
 use super::call::{Answered, Call, ok};
 use super::error::Refusal;
-use super::generated::GENERATED;
 use super::{shown, write};
 
 /// `/schemas/{name}`
@@ -18,11 +17,10 @@ pub(crate) fn entity(call: &Call<'_>) -> Answered {
     let kind = Kind::named(name).ok_or_else(unknown)?;
     let mut schema = schema::of_entity(name).ok_or_else(unknown)?;
     let hidden = shown::hidden_fields(kind, &call.admin.node().about());
-    let generated = GENERATED.iter().find(|(kind, _)| *kind == name).map_or(&[] as &[&str], |(_, fields)| fields);
     if let Some(fields) = schema["fields"].as_array_mut() {
         fields.retain(|field| !hidden.iter().any(|name| field.get(*name).is_some()));
         for field in fields {
-            for name in generated {
+            for name in kind.generated() {
                 if let Some(Value::Object(field)) = field.get_mut(*name) {
                     field.insert("auto".to_owned(), true.into());
                 }

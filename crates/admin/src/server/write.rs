@@ -8,11 +8,10 @@ use postern_model::{Kind, Violation};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
-use super::decode;
 use super::call::Call;
+use super::decode;
 use super::error::Refusal;
 use super::foreign::{self, refers_to};
-use super::route::Resource;
 use super::row::row;
 use super::{Admin, derived, generated, merge, prepare, snis};
 
@@ -53,13 +52,7 @@ impl Place {
 pub(crate) type Parent = Option<(&'static str, Uuid)>;
 
 /// Writes an entity, and returns it as it is kept.
-pub(crate) async fn save(
-    call: &Call<'_>,
-    resource: &Resource,
-    aim: &Aim,
-    parent: Parent,
-) -> Result<Row, Refusal> {
-    let kind = resource.kind();
+pub(crate) async fn save(call: &Call<'_>, kind: Kind, aim: &Aim, parent: Parent) -> Result<Row, Refusal> {
     if call.admin.node().about().is_db_less {
         return Err(db_less(kind, aim));
     }

@@ -404,22 +404,21 @@ const DEFAULT_PORT: u16 = 8000;
 /// A target may be given its port once its references are filled in.
 fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
     let text = Text::deserialize(deserializer)?;
-    Ok(with_port(&text).unwrap_or(text))
+    Ok(with_port(&text).map_or(text, |target| Text::from(target.as_str())))
 }
 
 fn settle(target: &mut Record) {
     if let Some(text) = target.text("target").and_then(with_port) {
-        target.set("target", Value::Text(text));
+        target.set("target", Value::Text(Text::from(text.as_str())));
     }
 }
 
 /// The same with a port, where it names none.
-fn with_port(target: &str) -> Option<Text> {
+pub fn with_port(target: &str) -> Option<String> {
     let is_address = target.parse::<std::net::Ipv6Addr>().is_ok();
-    let with_port = match target.rsplit_once(':') {
-        _ if is_address => format!("[{target}]:{DEFAULT_PORT}"),
-        Some((_, port)) if !port.ends_with(']') => return None,
-        _ => format!("{target}:{DEFAULT_PORT}"),
-    };
-    Some(Text::from(with_port.as_str()))
+    match target.rsplit_once(':') {
+        _ if is_address => Some(format!("[{target}]:{DEFAULT_PORT}")),
+        Some((_, port)) if !port.ends_with(']') => None,
+        _ => Some(format!("{target}:{DEFAULT_PORT}")),
+    }
 }

@@ -70,6 +70,11 @@ impl Kind {
         self.field(field).is_some_and(|field| field.secret)
     }
 
+    /// Whether no two entities may have the same value of a field.
+    pub fn is_unique(self, field: &str) -> bool {
+        self.field(field).is_some_and(|field| field.unique)
+    }
+
     /// What decK calls one of them: `jwt-auth`.
     pub fn deck_name(self) -> &'static str {
         self.0.deck_name
