@@ -20,7 +20,7 @@ mod typed;
 mod unique;
 
 pub use flat::Flat;
-pub(crate) use nesting::{NOT_YET, nested};
+pub(crate) use nesting::{nested, not_yet};
 pub use rows::{Rows, rows};
 pub(crate) use single::single;
 

@@ -7,7 +7,7 @@ use postern_secrets::{Kind, field as of_vaults};
 use serde_json::{Map, Value as Json, json};
 
 use super::{default_of_vault, description, shown_number};
-use crate::check::{NOT_YET, nested};
+use crate::check::{nested, not_yet};
 use crate::decode::default;
 use crate::document::collections;
 use crate::entity::{self, Definition, definitions};
@@ -88,11 +88,9 @@ fn of_kind(definition: &'static Definition, plugins: &dyn Plugins) -> Json {
         };
         properties.insert(name.to_owned(), json!({ "type": ["array", "null"], "items": items }));
     }
-    for name in
-        NOT_YET.iter().filter(|(list, _)| *list == definition.collection).flat_map(|(_, names)| *names)
-    {
+    for name in not_yet(definition.collection) {
         let list = json!({ "type": ["array", "null"], "description": "Not supported yet." });
-        properties.insert((*name).to_owned(), list);
+        properties.insert(name.to_owned(), list);
     }
     let mut schema = object(properties);
     let required = required(definition.schema.fields);
