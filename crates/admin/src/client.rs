@@ -41,12 +41,13 @@ mod yaml;
 
 use std::collections::BTreeSet;
 
+use postern_model::Kind;
 use serde_json::Value as Json;
 use thiserror::Error;
 
 use dump::Style;
 use gateway::{Gateway, GatewayError};
-use kinds::{Body, Kind};
+use kinds::Body;
 use plan::{Action, Goal, Plan};
 use present::{Existing, Present, Scope};
 use schemas::{Needed, Schemas};
@@ -144,7 +145,7 @@ pub async fn dump(gateway: &Gateway, scope: &Scope, style: &Style) -> Result<Jso
         for existing in &present.entities {
             needed.other_plugins.extend(config_of(existing.kind, &existing.body, Kind::is_plugin));
             needed.vaults.extend(config_of(existing.kind, &existing.body, Kind::is_vault));
-            needed.entities.insert(existing.kind.collection);
+            needed.entities.insert(existing.kind.collection());
         }
     }
     let schemas = Schemas::fetch(gateway, &needed, scope.parallelism).await?;
@@ -156,7 +157,7 @@ pub fn export(entities: Vec<(String, Body)>) -> Json {
     let mut present = Present::default();
     for (collection, body) in entities {
         let id = body.get("id").and_then(Json::as_str).unwrap_or_default().to_owned();
-        present.entities.extend(kinds::of(&collection).map(|kind| Existing { kind, id, body }));
+        present.entities.extend(Kind::known_as(&collection).map(|kind| Existing { kind, id, body }));
     }
     present.entities.sort_by_key(|existing| existing.kind.rank());
     dump::document(&present, &Schemas::of_model(), &Style::default())
@@ -181,7 +182,7 @@ pub fn select_tags(flags: &[String], files: &[String]) -> Result<Vec<String>, Pr
 }
 
 /// Whose schema is asked for by name.
-fn config_of(kind: &Kind, body: &Body, is_it: fn(&Kind) -> bool) -> Option<String> {
+fn config_of(kind: Kind, body: &Body, is_it: fn(Kind) -> bool) -> Option<String> {
     let name = body.get("name").and_then(Json::as_str)?;
     // It gets into a path; whatever else is in it, the gateway knows no such plugin.
     (is_it(kind) && !name.is_empty()).then(|| name.to_owned())
@@ -214,5 +215,5 @@ fn within(wanted: Wanted, scope: &Scope) -> Wanted {
 
 /// Whether a run writes passwords that cannot be compared.
 pub fn has_passwords(plan: &Plan) -> bool {
-    plan.steps().any(|step| step.action != Action::Delete && !step.kind.unreadable.is_empty())
+    plan.steps().any(|step| step.action != Action::Delete && !step.kind.hashed().is_empty())
 }

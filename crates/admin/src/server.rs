@@ -11,11 +11,14 @@
 //!    ↓
 //!  crud.rs        entities of all kinds: lists (page.rs), one, created, replaced, merged (merge.rs), deleted
 //!    ↓  decode.rs   the body → JSON, by the types of its fields
-//!    ↓  write.rs    JSON → a checked row (special.rs: what is special about a kind; foreign.rs: names → identifiers)
+//!    ↓  write.rs    JSON → a checked row (generated.rs: keys that nobody gave; derived.rs: hashes and digests; snis.rs:
+//!    │              server names that come with a certificate; foreign.rs: names → identifiers)
+//!    ↓
+//!  prepare.rs     what a start could not make of it is refused before the store is told
 //!    ↓
 //!  postern_config::store
 //!    ↓
-//!  error.rs       what is answered when one of them refuses
+//!  shown.rs       a row → what is shown of it; error.rs: what is answered when one of them refuses
 //! ```
 //!
 //! Beside entities: root.rs, tags.rs, schemas.rs, openapi.rs, groups.rs, upstream_health.rs, config.rs, secrets.rs, events.rs,
@@ -23,25 +26,30 @@
 //! runs in is [`Node`].
 
 mod audit;
+mod call;
 mod config;
 mod crud;
 pub mod decode;
+mod derived;
 mod dispatch;
 mod error;
 mod events;
 mod foreign;
+mod generated;
 mod groups;
 mod guard;
 mod listen;
 mod merge;
 mod openapi;
 mod page;
+mod prepare;
 mod root;
 pub mod route;
 mod row;
 mod schemas;
 mod secrets;
-mod special;
+mod shown;
+mod snis;
 mod tags;
 mod upstream_health;
 mod write;
@@ -53,23 +61,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::Router;
 use postern_config::store::{Revision, Store};
-use postern_model::Violation;
 use postern_model::field::Plugins;
+use postern_model::{Kind, Violation};
 use postern_secrets::rotate::Engine;
 use postern_secrets::snapshot::Clock;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, Semaphore};
 use uuid::Uuid;
 
+pub use derived::settle;
 pub use guard::{AdminOptions, AdminToken, TokenValue};
 pub use listen::{AdminListener, AdminTls, Listening, StartError, start};
 pub use row::row;
-pub use special::settle;
 
 /// The version of Kong whose Admin API this is. decK and others choose by it what they send.
 pub const KONG_VERSION: &str = "3.9.1";
 
-/// What the server asks of the node that it runs in. None of it may take long, except [`Node::load`].
+/// What the server asks of the node that it runs in. None of it may take long, except [`Node::load`] and [`Node::prepare`].
 #[async_trait]
 pub trait Node: Send + Sync {
     /// What does not change while it runs.
@@ -92,6 +100,17 @@ pub trait Node: Send + Sync {
 
     /// Says of a target, or of one of its addresses (`ip:port`), that it is well or not. Whether there is such a one.
     fn set_health(&self, upstream: Uuid, target: &str, address: Option<&str>, is_well: bool) -> bool;
+
+    /// Makes an entity as a start would, and throws it away: everything that a constructor (plugin, route index,
+    /// certificate, balancer) refuses is a violation here. References stay unresolved: what a vault holds is never a reason
+    /// for a refusal. It touches nothing that lives, and its cost does not grow with the number of entities. It may compute
+    /// for long (keys of certificates, regular expressions): the server calls it off the threads that answer.
+    ///
+    /// `body` is the whole entity as it would be kept: every field, with identifiers wherever it refers to others.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at least one error; paths begin at the entity: `config.minute`.
+    fn prepare(&self, kind: Kind, id: Uuid, body: &Map<String, Value>) -> Result<(), Vec<Violation>>;
 
     /// Without a database: the document that is in effect, as YAML.
     fn document(&self) -> Option<String>;
@@ -191,6 +210,8 @@ struct Inner {
     listeners: Arc<Semaphore>,
     /// Passwords that are hashed at once: each takes memory and a core.
     hashing: Semaphore,
+    /// Entities that are prepared at once: each may take a core.
+    preparing: Semaphore,
     /// Vaults are judged together, so they are written one after the other.
     vaults: Mutex<()>,
     /// Whole configurations too: what `If-Match` was compared with must still be there when the next one takes effect.
@@ -215,6 +236,7 @@ impl Admin {
             requests: Semaphore::new(REQUESTS),
             listeners: Arc::new(Semaphore::new(LISTENERS)),
             hashing: Semaphore::new(cores),
+            preparing: Semaphore::new(cores),
             vaults: Mutex::new(()),
             documents: Mutex::new(()),
         }))

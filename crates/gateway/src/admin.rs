@@ -15,8 +15,8 @@ use postern_admin::server::{
 };
 use postern_config::apply::Apply;
 use postern_config::store::Store;
-use postern_model::Violation;
 use postern_model::field::Plugins;
+use postern_model::{Kind, Violation};
 use postern_plugins::registry::Registry;
 use postern_proxy::balance::{Balancer, PeerHealth, State};
 use postern_router::Flavour;
@@ -27,6 +27,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::boot;
@@ -212,6 +213,11 @@ impl Node for Running {
             None => balancer.set_target_health(target, is_well) > 0,
             Some(address) => address.parse().is_ok_and(|address| balancer.set_health(address, is_well) > 0),
         }
+    }
+
+    fn prepare(&self, _: Kind, _: Uuid, _: &Map<String, Value>) -> Result<(), Vec<Violation>> {
+        // Nothing is refused yet: the compiler is to make the entity here.
+        Ok(())
     }
 
     fn document(&self) -> Option<String> {

@@ -216,11 +216,6 @@ pub(crate) fn log_level() -> Option<LevelFilter> {
     }
 }
 
-/// Where systemd wants to be told of the service's state.
-pub(crate) fn notify_socket() -> Option<String> {
-    environment().into_iter().find(|(name, _)| name == "NOTIFY_SOCKET").map(|(_, socket)| socket)
-}
-
 /// Where services keep their state.
 const STATE: &str = "/var/lib/postern";
 

@@ -20,9 +20,9 @@ mod typed;
 mod unique;
 
 pub use flat::Flat;
-pub(crate) use nesting::{NOT_YET, nested};
+pub(crate) use nesting::{nested, not_yet};
 pub use rows::{Rows, rows};
-pub(crate) use single::{Single, single};
+pub(crate) use single::single;
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;

@@ -14,7 +14,8 @@ pub use deck_env::render;
 pub(crate) use node::CONCEALED;
 pub use node::{Entry, Key, Kind, Node, Scalar, Value};
 pub use origin::Rendered;
-pub use root::{COLLECTIONS, Form, FormatVersion, Header};
+pub(crate) use root::collections;
+pub use root::{Form, FormatVersion, Header};
 pub use text::{MAX_BYTES, refuse_size};
 pub use yaml::{MAX_DEPTH, MAX_NODES};
 

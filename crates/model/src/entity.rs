@@ -7,6 +7,7 @@
 pub mod certificate;
 pub mod consumer;
 mod definition;
+mod elsewhere;
 mod fields;
 pub(crate) mod id;
 
@@ -22,10 +23,11 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 pub use certificate::{CaCertificate, Certificate, Sni};
+pub(crate) use consumer::MEMBERSHIPS;
 pub use consumer::{
     AclGroup, BasicauthCredential, Consumer, ConsumerGroup, HmacauthCredential, JwtSecret, KeyauthCredential,
 };
-pub(crate) use definition::{DEFINITIONS, Definition, MEMBERSHIPS, definition, read};
+pub(crate) use definition::{Definition, TABLE, Typed, definition, definitions};
 pub(crate) use fields::{Fields, quote_hint};
 pub use key::{Key, KeySet};
 pub use plugin::Plugin;

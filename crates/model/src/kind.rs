@@ -1,26 +1,22 @@
-//! A kind of entity, for whoever handles all kinds alike: the Admin API, stores, tools.
+//! A kind of entity, for whoever handles all kinds alike: the Admin API and its client, stores, tools.
 //!
 //! Owns: what may be asked of a kind from outside: names, fields, what is unique, what refers to what, and the way from
-//! JSON to a checked entity. Must not know: HTTP, databases. The answers come from the same list that documents are
-//! checked by (`entity/definition`), and for vaults from `postern_secrets`.
+//! JSON to a checked entity; `wire` has what only the Admin API, its client and files ask. Must not know: HTTP, databases.
+//! The answers come from the table that documents are checked by, too (`entity/definition`).
+
+mod wire;
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use crate::check::{Single, single};
-use crate::entity::{self, Definition, vault};
+use crate::check::single;
+use crate::entity::{self, Definition, MEMBERSHIPS, vault};
 use crate::field::{Field, Plugins, Type};
 use crate::violation::Violation;
 
 /// A kind of entity: services, routes.
 #[derive(Clone, Copy, Debug)]
-pub struct Kind(Which);
-
-#[derive(Clone, Copy, Debug)]
-enum Which {
-    Vault,
-    Other(&'static Definition),
-}
+pub struct Kind(&'static Definition);
 
 /// A field that refers to another entity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +29,8 @@ pub struct Refers {
     pub holds: bool,
     /// Whether the field is a list of identifiers, not one `{"id": ...}`.
     pub many: bool,
+    /// Whether it may stand inside the other one in a file of decK's.
+    pub nests: bool,
 }
 
 /// What no two entities of a kind may share.
@@ -55,67 +53,79 @@ pub struct Checked {
 }
 
 impl Kind {
-    /// Every kind, each after those that it refers to.
+    /// Every kind that this gateway has, in the order in which decK writes them: each after those that it refers to.
     pub fn all() -> Vec<Self> {
-        let others = entity::DEFINITIONS.iter().map(|definition| Self(Which::Other(definition)));
-        std::iter::once(Self(Which::Vault)).chain(others).collect()
+        entity::definitions().map(Self).collect()
+    }
+
+    /// The same, with those that only other gateways have.
+    pub fn known() -> impl Iterator<Item = Self> {
+        entity::TABLE.iter().copied().map(Self)
     }
 
     /// The kind with lists of this name: `services`.
     pub fn named(collection: &str) -> Option<Self> {
-        if collection == vault::COLLECTION {
-            return Some(Self(Which::Vault));
-        }
-        entity::definition(collection).map(|definition| Self(Which::Other(definition)))
+        entity::definition(collection).map(Self)
     }
 
     /// The name of its lists: `services`.
     pub fn collection(self) -> &'static str {
-        match self.0 {
-            Which::Vault => vault::COLLECTION,
-            Which::Other(definition) => definition.collection,
-        }
+        self.0.collection
     }
 
     /// The field by which an entity may be named instead of by its identifier.
     pub fn endpoint_key(self) -> Option<&'static str> {
-        match self.0 {
-            Which::Vault => Some("prefix"),
-            Which::Other(definition) => definition.endpoint_key,
-        }
+        self.0.endpoint_key
     }
 
-    /// Its fields. A vault's are few, and said by [`crate::schema`] alone: none.
+    /// Its fields. What the `config` of a plugin or a vault takes depends on which one it is.
     pub fn fields(self) -> &'static [Field] {
-        match self.0 {
-            Which::Vault => &[],
-            Which::Other(definition) => definition.schema.fields,
-        }
+        self.0.schema.fields
     }
 
     /// Whether entities of this kind know when they were changed.
     pub fn has_updated_at(self) -> bool {
-        match self.0 {
-            Which::Vault => true,
-            Which::Other(definition) => {
-                definition.schema.fields.iter().any(|field| field.name == "updated_at")
-            }
-        }
+        self.field("updated_at").is_some()
+    }
+
+    /// Whether it is a vault, whose `config` is described by its kind of vault.
+    pub fn is_vault(self) -> bool {
+        self.0.collection == vault::COLLECTION
+    }
+
+    /// Whether it is a plugin, whose `config` is described by the plugin.
+    pub fn is_plugin(self) -> bool {
+        self.0.collection == "plugins"
+    }
+
+    /// Whether it says that a consumer belongs to a group.
+    pub fn is_membership(self) -> bool {
+        self.0.collection == MEMBERSHIPS.collection
     }
 
     /// The fields that refer to other entities.
     pub fn refers(self) -> Vec<Refers> {
-        let Which::Other(definition) = self.0 else { return Vec::new() };
-        let holds = |field: &Field| definition.holds.contains(&field.name);
-        let refers = |field: &Field| match field.ty {
-            Type::Foreign(to) => Some(Refers { field: field.name, to, holds: holds(field), many: false }),
+        self.0.schema.fields.iter().filter_map(|field| self.refers_by(field)).collect()
+    }
+
+    fn refers_by(self, field: &Field) -> Option<Refers> {
+        let (to, many) = match field.ty {
+            Type::Foreign(to) => (to, false),
             // The only list of its kind, and Kong's schema does not tell that it is one of references.
-            Type::Array(_) if field.name == "ca_certificates" => {
-                Some(Refers { field: field.name, to: "ca_certificates", holds: true, many: true })
-            }
-            _ => None,
+            Type::Array(_) if field.name == "ca_certificates" => ("ca_certificates", true),
+            _ => return None,
         };
-        definition.schema.fields.iter().filter_map(refers).collect()
+        Some(Refers {
+            field: field.name,
+            to,
+            holds: self.0.holds.contains(&field.name),
+            many,
+            nests: !many && !self.0.beside.contains(&field.name),
+        })
+    }
+
+    fn field(self, name: &str) -> Option<&'static Field> {
+        self.0.schema.fields.iter().find(|field| field.name == name)
     }
 
     /// To which entities one with this body refers.
@@ -137,7 +147,6 @@ impl Kind {
     /// What no other entity of the kind may share with one that has this body. A null is shared by as many as like,
     /// except among several fields.
     pub fn keys(self, body: &Map<String, Json>) -> Vec<Key> {
-        const PREFIX: &[&str] = &["prefix"];
         let value = |field: &&str| match body.get(*field) {
             Some(Json::Object(foreign)) => foreign.get("id").cloned().unwrap_or(Json::Null),
             Some(json) => json.clone(),
@@ -145,12 +154,15 @@ impl Kind {
         };
         let key =
             |fields: &'static [&'static str]| Key { fields, values: fields.iter().map(value).collect() };
-        let Which::Other(definition) = self.0 else { return vec![key(PREFIX)] };
-        let single = definition.schema.fields.iter().filter(|field| field.unique);
-        let single = single.map(|field| std::slice::from_ref(&field.name));
-        let several = (definition.cache_key.len() > 1).then_some(definition.cache_key);
-        let keys = single.chain(several).map(key);
+        let several = (self.0.cache_key.len() > 1).then_some(self.0.cache_key);
+        let keys = self.unique().chain(several).map(key);
         keys.filter(|key| key.fields.len() > 1 || !key.values[0].is_null()).collect()
+    }
+
+    /// The fields that no two entities may have in common, each by itself.
+    fn unique(self) -> impl Iterator<Item = &'static [&'static str]> {
+        let unique = self.0.schema.fields.iter().filter(|field| field.unique);
+        unique.map(|field| std::slice::from_ref(&field.name))
     }
 
     /// Checks an entity that came as JSON, and fills in every default. Paths in violations begin at the entity:
@@ -159,16 +171,13 @@ impl Kind {
     /// # Errors
     /// Everything that is wrong with it, warnings included.
     pub fn check(self, json: &Map<String, Json>, plugins: &dyn Plugins) -> Result<Checked, Vec<Violation>> {
-        match self.0 {
-            Which::Vault => single(Single::Vault, json, plugins),
-            Which::Other(definition) => single(Single::Other(definition), json, plugins),
-        }
+        single(self.0, json, plugins)
     }
 }
 
 impl PartialEq for Kind {
     fn eq(&self, other: &Self) -> bool {
-        self.collection() == other.collection()
+        std::ptr::eq(self.0, other.0)
     }
 }
 

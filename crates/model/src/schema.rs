@@ -17,13 +17,13 @@ use crate::value::Value;
 
 /// The schema of a kind of entity, by the name of its lists: `services`. `None` where there is no such kind.
 pub fn of_entity(collection: &str) -> Option<Json> {
-    if collection == entity::vault::COLLECTION {
-        return Some(of_vault());
-    }
     let definition = entity::definition(collection)?;
     let mut schema = json!({ "entity_checks": [], "fields": fields(definition.schema.fields) });
     if !definition.shorthands.is_empty() {
         schema["shorthand_fields"] = fields(definition.shorthands);
+    }
+    if collection == entity::vault::COLLECTION {
+        with_vaults(&mut schema);
     }
     Some(schema)
 }
@@ -85,21 +85,16 @@ pub fn of_vault_kind(kind: Kind) -> Json {
     json!({ "fields": [{ "config": { "type": "record", "required": true, "fields": fields } }] })
 }
 
-fn of_vault() -> Json {
-    json!({
-        "entity_checks": [],
-        "fields": [
-            { "id": { "type": "string", "uuid": true, "auto": true } },
-            { "created_at": { "type": "integer", "timestamp": true, "auto": true } },
-            { "updated_at": { "type": "integer", "timestamp": true, "auto": true } },
-            { "prefix": { "type": "string", "required": true, "unique": true,
-                "not_one_of": postern_secrets::reserved_prefixes() } },
-            { "name": { "type": "string", "required": true } },
-            { "description": { "type": "string" } },
-            { "config": { "type": "record", "required": true, "abstract": true } },
-            { "tags": { "type": "set", "elements": { "type": "string" } } },
-        ],
-    })
+/// What the words for fields cannot say of a vault.
+fn with_vaults(schema: &mut Json) {
+    for field in schema["fields"].as_array_mut().into_iter().flatten().filter_map(Json::as_object_mut) {
+        if let Some(prefix) = field.get_mut("prefix") {
+            prefix["not_one_of"] = postern_secrets::reserved_prefixes().into();
+        }
+        if let Some(config) = field.get_mut("config") {
+            *config = json!({ "type": "record", "required": true, "abstract": true, "description": config["description"] });
+        }
+    }
 }
 
 fn default_of_vault(field: &of_vaults::Field) -> Option<Json> {

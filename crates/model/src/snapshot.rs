@@ -11,10 +11,7 @@ use uuid::Uuid;
 
 pub use list::{Changed, List};
 
-use crate::entity::{
-    AclGroup, BasicauthCredential, CaCertificate, Certificate, Consumer, ConsumerGroup, HmacauthCredential,
-    JwtSecret, Key, KeySet, KeyauthCredential, Plugin, Route, Service, Sni, Target, Upstream, VaultEntity,
-};
+use crate::entity::VaultEntity;
 use crate::value::Record;
 use crate::violation::Position;
 
@@ -53,29 +50,62 @@ impl<T: Clone> Entry<T> {
     }
 }
 
-/// All entities, each list in the order of the file, or of identifiers where they are kept in a store. A clone shares its
-/// lists with the original.
-#[derive(Clone, Debug, Default)]
-#[expect(missing_docs, reason = "the names of the lists are the names of the entities")]
-pub struct Snapshot {
-    pub vaults: Vec<VaultEntity>,
-    pub services: List<Service>,
-    pub routes: List<Route>,
-    pub consumers: List<Consumer>,
-    pub consumer_groups: List<ConsumerGroup>,
-    /// Who belongs to which group: consumer, group.
-    pub group_members: Vec<(Uuid, Uuid)>,
-    pub keyauth_credentials: List<KeyauthCredential>,
-    pub basicauth_credentials: List<BasicauthCredential>,
-    pub hmacauth_credentials: List<HmacauthCredential>,
-    pub jwt_secrets: List<JwtSecret>,
-    pub acls: List<AclGroup>,
-    pub plugins: List<Plugin>,
-    pub upstreams: List<Upstream>,
-    pub targets: List<Target>,
-    pub certificates: List<Certificate>,
-    pub snis: List<Sni>,
-    pub ca_certificates: List<CaCertificate>,
-    pub key_sets: List<KeySet>,
-    pub keys: List<Key>,
+/// Hands every list of a [`Snapshot`] to a macro: `each_list!(sum)` is `sum! { services: Service; consumers: Consumer, lean;
+/// ... }`. The name of a list is that of the kind. Of those that are `lean` there may be millions, and nobody reads the record
+/// of one once it is typed.
+#[macro_export]
+macro_rules! each_list {
+    ($do:ident) => {
+        $do! {
+            certificates: $crate::entity::Certificate;
+            ca_certificates: $crate::entity::CaCertificate;
+            consumers: $crate::entity::Consumer, lean;
+            key_sets: $crate::entity::KeySet;
+            consumer_groups: $crate::entity::ConsumerGroup;
+            snis: $crate::entity::Sni;
+            services: $crate::entity::Service;
+            upstreams: $crate::entity::Upstream;
+            keys: $crate::entity::Key;
+            keyauth_credentials: $crate::entity::KeyauthCredential, lean;
+            hmacauth_credentials: $crate::entity::HmacauthCredential, lean;
+            jwt_secrets: $crate::entity::JwtSecret, lean;
+            basicauth_credentials: $crate::entity::BasicauthCredential, lean;
+            acls: $crate::entity::AclGroup, lean;
+            routes: $crate::entity::Route;
+            targets: $crate::entity::Target;
+            plugins: $crate::entity::Plugin;
+        }
+    };
+}
+
+macro_rules! snapshot {
+    ($($name:ident: $entity:ty $(, $lean:ident)?;)*) => {
+        /// All entities, each list in the order of the file, or of identifiers where they are kept in a store. A clone
+        /// shares its lists with the original.
+        #[derive(Clone, Debug, Default)]
+        #[expect(missing_docs, reason = "the names of the lists are the names of the entities")]
+        pub struct Snapshot {
+            pub vaults: Vec<VaultEntity>,
+            /// Who belongs to which group: consumer, group.
+            pub group_members: Vec<(Uuid, Uuid)>,
+            $(pub $name: List<$entity>,)*
+        }
+    };
+}
+
+each_list!(snapshot);
+
+#[cfg(test)]
+mod tests {
+    use crate::Kind;
+
+    #[test]
+    fn every_kind_but_vaults_and_memberships_has_a_list() {
+        macro_rules! names {
+            ($($name:ident: $entity:ty $(, $lean:ident)?;)*) => { [$(stringify!($name)),*] };
+        }
+        let typed = Kind::all().into_iter().filter(|kind| !kind.is_vault() && !kind.is_membership());
+        let typed: Vec<_> = typed.map(Kind::collection).collect();
+        assert_eq!(each_list!(names).as_slice(), typed);
+    }
 }

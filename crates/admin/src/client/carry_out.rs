@@ -11,7 +11,7 @@ use http::Method;
 use serde_json::Value as Json;
 
 use super::gateway::{Gateway, GatewayError};
-use super::kinds::Place;
+use super::kinds::{self, Place};
 use super::plan::{Action, Plan, Step};
 
 /// What came of a step.
@@ -91,9 +91,9 @@ async fn perform(gateway: &Gateway, step: &Step) -> Result<(), GatewayError> {
         }
     };
     let owner = step.owner.as_deref().unwrap_or_default();
-    match (step.action, step.kind.place) {
+    match (step.action, kinds::place(step.kind)) {
         (Action::Delete, Place::Member) => {
-            let consumer = super::kinds::referred(&step.body, "consumer").unwrap_or_default();
+            let consumer = kinds::referred(&step.body, "consumer").unwrap_or_default();
             delete(gateway, &["consumer_groups", owner, "consumers", consumer]).await
         }
         (_, Place::Member) => write(Method::POST, &["consumer_groups", owner, "consumers"]).await,

@@ -3,9 +3,10 @@
 //! Owns: the one form in which both are compared: defaults filled in, nulls left out, sets sorted, numbers by value. Must
 //! not know: where either comes from, so that it makes no difference which is which.
 
+use postern_model::Kind;
 use serde_json::{Number, Value as Json};
 
-use super::kinds::{Body, Kind};
+use super::kinds::Body;
 use super::schema;
 use super::schemas::Schemas;
 use super::target;
@@ -16,7 +17,7 @@ const THEIRS: &[&str] = &["id", "created_at", "updated_at"];
 const SETS: &[&str] = &["tags", "ca_certificates"];
 
 /// An entity in the one form. What its kind does not know and its schema does not name is left out.
-pub fn canonical(kind: &Kind, body: &Body, schemas: &Schemas) -> Body {
+pub fn canonical(kind: Kind, body: &Body, schemas: &Schemas) -> Body {
     let mut body = body.clone();
     let entity = schemas.entity(kind);
     if let Some(entity) = entity {
@@ -29,7 +30,7 @@ pub fn canonical(kind: &Kind, body: &Body, schemas: &Schemas) -> Body {
     }
     let mut canonical = Body::new();
     for (name, value) in &body {
-        if THEIRS.contains(&name.as_str()) || kind.unreadable.contains(&name.as_str()) {
+        if THEIRS.contains(&name.as_str()) || kind.hashed().contains(&name.as_str()) {
             continue;
         }
         let described = entity.and_then(|entity| schema::field(entity, name));
@@ -37,7 +38,7 @@ pub fn canonical(kind: &Kind, body: &Body, schemas: &Schemas) -> Body {
             value.get("id").map(|id| serde_json::json!({ "id": id })).unwrap_or_default()
         } else if name == "config" {
             in_one_form(value, config)
-        } else if kind.fields.contains(&name.as_str()) || described.is_some() {
+        } else if kind.may_set(name.as_str()) || described.is_some() {
             plain(kind, name, value, described)
         } else {
             continue;
@@ -66,13 +67,13 @@ fn settle(body: &mut Body, config: Option<&Json>, protocols: Option<&Json>) {
     }
 }
 
-fn plain(kind: &Kind, name: &str, value: &Json, described: Option<&Json>) -> Json {
+fn plain(kind: Kind, name: &str, value: &Json, described: Option<&Json>) -> Json {
     let mut value = match value {
-        Json::String(text) if kind.collection == "targets" && name == "target" => {
+        Json::String(text) if kind.collection() == "targets" && name == "target" => {
             target::canonical(text).into()
         }
         // Gateways may end PEM texts with another number of newlines than files do.
-        Json::String(text) if kind.collection.ends_with("certificates") => text.trim_end().into(),
+        Json::String(text) if kind.collection().ends_with("certificates") => text.trim_end().into(),
         value => in_one_form(value, described),
     };
     if let Json::Array(items) = &mut value
@@ -134,11 +135,10 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::kinds;
     use super::*;
 
     fn same(collection: &str, one: Json, other: Json) -> bool {
-        let kind = kinds::of(collection).unwrap();
+        let kind = Kind::known_as(collection).unwrap();
         let form = |json: Json| canonical(kind, json.as_object().unwrap(), &Schemas::default());
         form(one) == form(other)
     }
@@ -206,7 +206,7 @@ mod tests {
         /// Being the same is symmetric, as both are brought into one form; and that form is its own.
         #[test]
         fn the_form_is_settled(config in any_json(), tags in any_json(), name in any_json()) {
-            for kind in kinds::KINDS {
+            for kind in Kind::known() {
                 let body = json!({ "name": name, "config": config, "tags": tags, "service": tags });
                 let once = canonical(kind, body.as_object().unwrap(), &Schemas::default());
                 prop_assert_eq!(&once, &canonical(kind, &once, &Schemas::default()));

@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use postern_model::Kind;
+use postern_model::kind::Refers;
 use serde_json::{Value as Json, json};
 
-use super::kinds::{Body, Kind, Reference, referred};
+use super::kinds::{self, Body, referred};
 use super::present::{Existing, Present};
 use super::schema;
 use super::schemas::Schemas;
@@ -33,7 +35,9 @@ pub fn document(present: &Present, schemas: &Schemas, style: &Style) -> Json {
     let names: HashMap<_, _> = present
         .entities
         .iter()
-        .map(|entity| ((entity.kind.collection, entity.id.as_str()), entity.kind.name_of(&entity.body)))
+        .map(|entity| {
+            ((entity.kind.collection(), entity.id.as_str()), kinds::name_of(entity.kind, &entity.body))
+        })
         .collect();
     let mut dump = Dump { names, schemas, style, inside: BTreeMap::new(), root: Body::new() };
     // Children first, as they are put into their parents.
@@ -63,45 +67,44 @@ struct Dump<'a> {
 
 impl Dump<'_> {
     fn entity(&mut self, existing: &Existing) {
-        let Existing { kind, id, body } = existing;
-        if kind.collection == "consumer_group_consumers" {
+        let (kind, Existing { id, body, .. }) = (existing.kind, existing);
+        if kind.collection() == "consumer_group_consumers" {
             return self.member(body);
         }
         let mut fields = self.fields(kind, body);
-        let needs_id = kind.collection.ends_with("certificates")
-            || (kind.name_of(body).is_none() && kind.named_by().is_some());
+        let needs_id = kind.collection().ends_with("certificates")
+            || (kinds::name_of(kind, body).is_none() && kinds::named_by(kind).is_some());
         if self.style.with_id || needs_id {
             fields.insert("id".to_owned(), id.as_str().into());
         }
-        for (name, items) in self.inside.remove(&(kind.collection, id.clone())).unwrap_or_default() {
+        for (name, items) in self.inside.remove(&(kind.collection(), id.clone())).unwrap_or_default() {
             fields.insert(name.to_owned(), sorted(items).into());
         }
         let given: Vec<_> = kind
-            .references
-            .iter()
+            .refers()
+            .into_iter()
             .filter_map(|reference| Some((reference, referred(body, reference.field)?)))
             .collect();
         let parent = match given.as_slice() {
-            [(reference, id)] if reference.nests && kind.collection != "keys" => Some((*reference, *id)),
+            [(reference, id)] if reference.nests && kind.collection() != "keys" => Some((*reference, *id)),
             _ if kind.is_plugin() => None,
-            several => several
-                .iter()
-                .copied()
-                .find(|(reference, _)| reference.nests && matches!(kind.collection, "mtls_auth_credentials")),
+            several => several.iter().copied().find(|(reference, _)| {
+                reference.nests && matches!(kind.collection(), "mtls_auth_credentials")
+            }),
         };
         let parent = parent.filter(|(reference, id)| self.names.contains_key(&(reference.to, *id)));
         for (reference, id) in &given {
             if parent.is_none_or(|(around, _)| around.field != reference.field) {
-                fields.insert(reference.field.to_owned(), self.reference(kind, reference, id));
+                fields.insert(reference.field.to_owned(), self.reference(kind, *reference, id));
             }
         }
         match parent {
             Some((reference, id)) => {
                 let lists = self.inside.entry((reference.to, id.to_owned())).or_default();
-                lists.entry(kind.collection).or_default().push(fields.into());
+                lists.entry(kind.collection()).or_default().push(fields.into());
             }
             None => {
-                let list = self.root.entry(kind.collection).or_insert_with(|| Json::Array(Vec::new()));
+                let list = self.root.entry(kind.collection()).or_insert_with(|| Json::Array(Vec::new()));
                 if let Json::Array(list) = list {
                     list.push(fields.into());
                 }
@@ -121,20 +124,20 @@ impl Dump<'_> {
     }
 
     /// The top level calls plugins' scopes by name; all else is a mapping.
-    fn reference(&self, kind: &Kind, reference: &Reference, id: &str) -> Json {
+    fn reference(&self, kind: Kind, reference: Refers, id: &str) -> Json {
         let name = self.names.get(&(reference.to, id)).copied().flatten();
         match (kind.is_plugin(), name) {
             (true, name) => name.unwrap_or(id).into(),
-            (false, Some(name)) if kind.collection == "keys" => json!({ "name": name }),
+            (false, Some(name)) if kind.collection() == "keys" => json!({ "name": name }),
             (false, _) => json!({ "id": id }),
         }
     }
 
-    fn fields(&self, kind: &Kind, body: &Body) -> Body {
+    fn fields(&self, kind: Kind, body: &Body) -> Body {
         let described = self.schemas.entity(kind);
         let is_known = |name: &str| {
-            kind.fields.contains(&name)
-                || kind.has_defaults && described.is_some_and(|all| schema::field(all, name).is_some())
+            kind.may_set(name)
+                || kind.has_defaults() && described.is_some_and(|all| schema::field(all, name).is_some())
         };
         let is_theirs = |name: &str| matches!(name, "id" | "created_at" | "updated_at");
         let mut fields = Body::new();
@@ -163,9 +166,9 @@ impl Dump<'_> {
         }
     }
 
-    fn strip_defaults(&self, kind: &Kind, fields: &mut Body) {
+    fn strip_defaults(&self, kind: Kind, fields: &mut Body) {
         // Those of other kinds are not filled in when a file is read.
-        if let Some(schema) = self.schemas.entity(kind).filter(|_| kind.has_defaults) {
+        if let Some(schema) = self.schemas.entity(kind).filter(|_| kind.has_defaults()) {
             schema::without_defaults(schema, fields, false);
         }
         if let Some(schema) = self.schemas.config(kind, fields)

@@ -8,12 +8,13 @@
 
 use std::collections::BTreeMap;
 
+use postern_model::Kind;
 use postern_model::document::{Node, Value};
 use postern_secrets::field::Exposure;
 use postern_secrets::{Reference, Secret};
 use serde_json::Value as Json;
 
-use super::kinds::{Body, Kind};
+use super::kinds::Body;
 use super::schema;
 
 /// Stands for a value.
@@ -66,9 +67,9 @@ pub enum Mask {
 
 impl Mask {
     /// What the kind itself says, and for vaults and plugins what is known of their `config`.
-    pub fn of_kind(kind: &Kind, body: &Body, plugin: Option<&Json>) -> Self {
+    pub fn of_kind(kind: Kind, body: &Body, plugin: Option<&Json>) -> Self {
         let mut mask = Self::Open;
-        for path in kind.secret {
+        for path in kind.secrets() {
             mask = mask.and(Self::at(path.split('.')));
         }
         let config = body.get("config").unwrap_or(&Json::Null);
@@ -288,11 +289,10 @@ fn is_reference(text: &str) -> bool {
 mod tests {
     use serde_json::json;
 
-    use super::super::kinds;
     use super::*;
 
     fn pair(collection: &str, plugin: Option<&Json>, old: &Json, new: &Json) -> (Json, Json) {
-        let mask = Mask::of_kind(kinds::of(collection).unwrap(), new.as_object().unwrap(), plugin);
+        let mask = Mask::of_kind(Kind::known_as(collection).unwrap(), new.as_object().unwrap(), plugin);
         mask.pair(Some(old), Some(new))
     }
 

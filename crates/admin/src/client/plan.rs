@@ -10,11 +10,12 @@ mod steps;
 
 use std::collections::BTreeSet;
 
+use postern_model::Kind;
 use postern_secrets::Secret;
 use serde_json::Value as Json;
 
 use super::Problems;
-use super::kinds::{Body, KINDS, Kind};
+use super::kinds::Body;
 use super::present::Present;
 use super::schemas::Schemas;
 use super::wanted::Wanted;
@@ -36,7 +37,7 @@ pub struct Step {
     /// What.
     pub action: Action,
     /// To an entity of this kind.
-    pub kind: &'static Kind,
+    pub kind: Kind,
     /// Its identifier.
     pub id: String,
     /// The identifier of the one that it is written under, if it is.
@@ -116,7 +117,7 @@ pub fn plan(wanted: &Wanted, present: &Present, schemas: &Schemas, goal: Goal) -
 }
 
 fn by_kind() -> Vec<Vec<Step>> {
-    KINDS.iter().map(|_| Vec::new()).collect()
+    Kind::known().map(|_| Vec::new()).collect()
 }
 
 /// What must go before anything is written: the holder of a name that a file gives to another identifier, what cannot be
@@ -133,13 +134,13 @@ fn in_the_way(identified: &identify::Identified, present: &Present, goal: Goal) 
     let mut gone: BTreeSet<(&str, &str)> = BTreeSet::new();
     // In the order of kinds, so that whatever is referred to comes before what refers to it.
     for (at, existing) in present.entities.iter().enumerate() {
-        let hangs_on = existing.kind.references.iter().any(|reference| {
+        let hangs_on = existing.kind.refers().into_iter().any(|reference| {
             let to = super::kinds::referred(&existing.body, reference.field);
             to.is_some_and(|to| gone.contains(&(reference.to, to)))
         });
         if hangs_on || away.contains(&at) {
             away.insert(at);
-            gone.insert((existing.kind.collection, &existing.id));
+            gone.insert((existing.kind.collection(), &existing.id));
         }
     }
     away

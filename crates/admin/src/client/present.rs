@@ -6,18 +6,19 @@
 use std::collections::{BTreeMap, HashSet};
 
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use postern_model::Kind;
 use serde_json::{Value as Json, json};
 
 use super::Problems;
 use super::gateway::{Gateway, GatewayError};
-use super::kinds::{self, Body, KINDS, Kind, referred};
+use super::kinds::{Body, referred};
 use super::wanted::is_identifier;
 
 /// An entity that a gateway has.
 #[derive(Clone, Debug)]
 pub struct Existing {
     /// What it is.
-    pub kind: &'static Kind,
+    pub kind: Kind,
     /// Its identifier.
     pub id: String,
     /// All that the gateway says of it.
@@ -50,11 +51,11 @@ pub struct Scope {
 
 impl Scope {
     /// Whether a kind is looked after.
-    pub fn holds(&self, kind: &Kind) -> bool {
-        let of_consumers = kind.collection.starts_with("consumer")
-            || kind.references.iter().any(|reference| reference.to == "consumers" && !kind.is_plugin());
+    pub fn holds(&self, kind: Kind) -> bool {
+        let of_consumers = kind.collection().starts_with("consumer")
+            || kind.refers().into_iter().any(|reference| reference.to == "consumers" && !kind.is_plugin());
         !(self.skip_consumers && of_consumers
-            || self.skip_ca_certificates && kind.collection == "ca_certificates")
+            || self.skip_ca_certificates && kind.collection() == "ca_certificates")
     }
 }
 
@@ -63,11 +64,11 @@ impl Scope {
 /// # Errors
 /// The first list that cannot be read.
 pub async fn read(gateway: &Gateway, scope: &Scope) -> Result<Present, Problems> {
-    let kinds = KINDS.iter().filter(|kind| scope.holds(kind));
-    let lists = kinds.filter_map(|kind| Some((kind, kind.list?)));
+    let kinds = Kind::known().filter(|kind| scope.holds(*kind));
+    let lists = kinds.filter_map(|kind| Some((kind, kind.path()?)));
     let lists = lists.map(|(kind, path)| async move {
         // Gateways do not tag these.
-        let tags: &[String] = if kind.fields.contains(&"tags") { &scope.select_tags } else { &[] };
+        let tags: &[String] = if kind.may_set("tags") { &scope.select_tags } else { &[] };
         entities(gateway, kind, &[path], tags).await
     });
     let read: Vec<Vec<Existing>> =
@@ -75,7 +76,7 @@ pub async fn read(gateway: &Gateway, scope: &Scope) -> Result<Present, Problems>
     let mut found: Vec<Existing> = read.into_iter().flatten().collect();
     let inside = inside(gateway, scope, &found).await?;
     found.extend(inside);
-    if scope.holds(kinds::of("consumers").unwrap_or(&KINDS[0])) {
+    if Kind::known_as("consumers").is_some_and(|consumers| scope.holds(consumers)) {
         drop_orphans(&mut found);
     }
     // Of plugins that belong to a consumer nothing is known without it.
@@ -91,9 +92,9 @@ pub async fn read(gateway: &Gateway, scope: &Scope) -> Result<Present, Problems>
 /// Targets of upstreams and members of groups, which have no lists of their own.
 async fn inside(gateway: &Gateway, scope: &Scope, found: &[Existing]) -> Result<Vec<Existing>, Problems> {
     let of =
-        |collection: &'static str| found.iter().filter(move |entity| entity.kind.collection == collection);
+        |collection: &'static str| found.iter().filter(move |entity| entity.kind.collection() == collection);
     let targets = of("upstreams").map(|upstream| async move {
-        let Some(kind) = kinds::of("targets") else { return Ok(Vec::new()) };
+        let Some(kind) = Kind::known_as("targets") else { return Ok(Vec::new()) };
         let path = ["upstreams", &upstream.id, "targets"];
         let mut targets = entities(gateway, kind, &path, &scope.select_tags).await?;
         for target in &mut targets {
@@ -116,7 +117,7 @@ async fn inside(gateway: &Gateway, scope: &Scope, found: &[Existing]) -> Result<
 
 /// `{"consumer_group": {...}, "consumers": [{...}]}`
 fn members(group: &str, body: &Body) -> Result<Vec<Existing>, Problems> {
-    let Some(kind) = kinds::of("consumer_group_consumers") else { return Ok(Vec::new()) };
+    let Some(kind) = Kind::known_as("consumer_group_consumers") else { return Ok(Vec::new()) };
     let consumers = body.get("consumers").and_then(Json::as_array).into_iter().flatten();
     let member = |consumer: &Json| {
         let id = consumer.get("id").and_then(Json::as_str).filter(|id| is_identifier(id));
@@ -132,7 +133,7 @@ fn members(group: &str, body: &Body) -> Result<Vec<Existing>, Problems> {
 fn drop_orphans(found: &mut Vec<Existing>) {
     let consumers: HashSet<String> = found
         .iter()
-        .filter(|entity| entity.kind.collection == "consumers")
+        .filter(|entity| entity.kind.collection() == "consumers")
         .map(|entity| entity.id.clone())
         .collect();
     found.retain(|entity| match referred(&entity.body, "consumer") {
@@ -144,7 +145,7 @@ fn drop_orphans(found: &mut Vec<Existing>) {
 async fn lookup(gateway: &Gateway, scope: &Scope) -> Result<Vec<Existing>, Problems> {
     let mut found = Vec::new();
     for (collection, tags) in &scope.lookup_tags {
-        if let Some((kind, path)) = kinds::of(collection).and_then(|kind| Some((kind, kind.list?))) {
+        if let Some((kind, path)) = Kind::known_as(collection).and_then(|kind| Some((kind, kind.path()?))) {
             found.extend(entities(gateway, kind, &[path], tags).await?);
         }
     }
@@ -153,18 +154,18 @@ async fn lookup(gateway: &Gateway, scope: &Scope) -> Result<Vec<Existing>, Probl
 
 async fn entities(
     gateway: &Gateway,
-    kind: &'static Kind,
+    kind: Kind,
     path: &[&str],
     tags: &[String],
 ) -> Result<Vec<Existing>, Problems> {
     let bodies = match gateway.list(path, tags).await {
         Ok(bodies) => bodies,
-        Err(error) if error.status().is_some_and(|status| kind.tolerated.contains(&status)) => Vec::new(),
-        Err(error) => return Err(reading(kind.collection, &error)),
+        Err(error) if error.status().is_some_and(|status| kind.absent().contains(&status)) => Vec::new(),
+        Err(error) => return Err(reading(kind.collection(), &error)),
     };
     let existing = |body: Body| match body.get("id").and_then(Json::as_str).filter(|id| is_identifier(id)) {
         Some(id) => Ok(Existing { kind, id: id.to_owned(), body }),
-        None => Err(Problems::one(format!("{}: an entity has no usable `id`", kind.collection))),
+        None => Err(Problems::one(format!("{}: an entity has no usable `id`", kind.collection()))),
     };
     bodies.into_iter().map(existing).collect()
 }

@@ -84,7 +84,7 @@ impl<'a> Report<'a> {
 
 fn entry(step: &Step) -> Json {
     let (old, new) = &step.shown;
-    json!({ "name": step.name, "kind": step.kind.name, "body": { "new": new, "old": old } })
+    json!({ "name": step.name, "kind": step.kind.deck_name(), "body": { "new": new, "old": old } })
 }
 
 /// `while processing event: Create service svc1 failed: HTTP status 409 (message: "...")`
@@ -94,7 +94,7 @@ fn failure(step: &Step, error: &super::gateway::GatewayError) -> String {
         Action::Update => "Update",
         Action::Delete => "Delete",
     };
-    format!("while processing event: {verb} {} {} failed: {error}", step.kind.name, step.name)
+    format!("while processing event: {verb} {} {} failed: {error}", step.kind.deck_name(), step.name)
 }
 
 /// `creating service svc1`
@@ -104,7 +104,7 @@ pub fn headline(step: &Step) -> String {
         Action::Update => "updating",
         Action::Delete => "deleting",
     };
-    format!("{verb} {} {}", step.kind.name, step.name)
+    format!("{verb} {} {}", step.kind.deck_name(), step.name)
 }
 
 /// `Dropped creation service svc1`
@@ -114,7 +114,7 @@ pub fn dropped(step: &Step) -> String {
         Action::Update => "update",
         Action::Delete => "deletion",
     };
-    format!("Dropped {noun} {} {}", step.kind.name, step.name)
+    format!("Dropped {noun} {} {}", step.kind.deck_name(), step.name)
 }
 
 /// How an update changes an entity: its JSON, with `+` and `-` in front of lines.
@@ -203,13 +203,14 @@ fn indented(value: &Json) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::kinds;
+    use postern_model::Kind;
+
     use super::*;
 
     fn step(old: Json, new: Json) -> Step {
         Step {
             action: Action::Update,
-            kind: kinds::of("services").unwrap(),
+            kind: Kind::known_as("services").unwrap(),
             id: "i".to_owned(),
             owner: None,
             name: "svc1".to_owned(),

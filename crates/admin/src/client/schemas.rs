@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::stream::{self, StreamExt as _};
+use postern_model::Kind;
 use serde_json::Value as Json;
 
 use super::Problems;
 use super::gateway::{Gateway, GatewayError};
-use super::kinds::{Body, KINDS, Kind};
+use super::kinds::Body;
 use super::schema;
 
 /// What a gateway says of its entities.
@@ -37,9 +38,8 @@ pub struct Needed {
 impl Schemas {
     /// Those of the core entities of this build, of which no gateway need be asked.
     pub(super) fn of_model() -> Self {
-        let of =
-            |kind: &'static Kind| Some((kind.collection, postern_model::schema::of_entity(kind.collection)?));
-        let entities = KINDS.iter().filter(|kind| kind.has_defaults).filter_map(of).collect();
+        let of = |kind: Kind| Some((kind.collection(), postern_model::schema::of_entity(kind.collection())?));
+        let entities = Kind::known().filter(|kind| kind.has_defaults()).filter_map(of).collect();
         Self { entities, ..Self::default() }
     }
 
@@ -49,16 +49,16 @@ impl Schemas {
     /// A schema of a core entity, or of a plugin that must be known, that the gateway does not give.
     pub async fn fetch(gateway: &Gateway, needed: &Needed, at_once: usize) -> Result<Self, Problems> {
         let mut schemas = Self::default();
-        for kind in KINDS {
-            let is_optional = needed.entities.contains(kind.collection);
-            if kind.has_defaults || is_optional {
-                match gateway.get(&["schemas", kind.collection]).await {
+        for kind in Kind::known() {
+            let is_optional = needed.entities.contains(kind.collection());
+            if kind.has_defaults() || is_optional {
+                match gateway.get(&["schemas", kind.collection()]).await {
                     Ok(schema) => {
-                        schemas.entities.insert(kind.collection, schema.into());
+                        schemas.entities.insert(kind.collection(), schema.into());
                     }
-                    Err(error) if !kind.has_defaults && is_absent(&error) => {}
+                    Err(error) if !kind.has_defaults() && is_absent(&error) => {}
                     Err(error) => {
-                        return Err(Problems::of(&format!("schema of {}", kind.collection), &error));
+                        return Err(Problems::of(&format!("schema of {}", kind.collection()), &error));
                     }
                 }
             }
@@ -97,12 +97,12 @@ impl Schemas {
     }
 
     /// The schema of a core entity.
-    pub(super) fn entity(&self, kind: &Kind) -> Option<&Json> {
-        self.entities.get(kind.collection)
+    pub(super) fn entity(&self, kind: Kind) -> Option<&Json> {
+        self.entities.get(kind.collection())
     }
 
     /// What the `config` of an entity may hold.
-    pub(super) fn config(&self, kind: &Kind, body: &Body) -> Option<&Json> {
+    pub(super) fn config(&self, kind: Kind, body: &Body) -> Option<&Json> {
         let name = body.get("name").and_then(Json::as_str)?;
         let of = if kind.is_plugin() {
             &self.plugins

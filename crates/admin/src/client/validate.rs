@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::gateway::Gateway;
-use super::kinds::{Body, Kind};
+use super::kinds::{self, Body};
 use super::mask::Mask;
 use super::wanted::{Entity, Target, Wanted};
 
@@ -20,7 +20,7 @@ pub async fn validate(gateway: &Gateway, wanted: &Wanted, parallelism: usize) ->
         .iter()
         .map(|entity| entity.id.clone().unwrap_or_else(|| Uuid::new_v4().to_string()))
         .collect();
-    let entities = wanted.entities.iter().enumerate().filter(|(_, entity)| entity.kind.is_validated);
+    let entities = wanted.entities.iter().enumerate().filter(|(_, entity)| entity.kind.is_validated());
     let checks = entities.map(|(index, entity)| one(gateway, index, entity, &ids));
     let found: Vec<Option<String>> = stream::iter(checks).buffered(parallelism.max(1)).collect().await;
     found.into_iter().flatten().collect()
@@ -31,12 +31,12 @@ async fn one(gateway: &Gateway, index: usize, entity: &Entity, ids: &[String]) -
     let mask = Mask::of_kind(entity.kind, &entity.body, None).and(entity.mask.clone());
     let mut secrets = Vec::new();
     mask.hidden_texts(&body, &mut secrets);
-    let path = ["schemas", collection(entity.kind), "validate"];
+    let path = ["schemas", entity.kind.collection(), "validate"];
     let error = gateway.write(Method::POST, &path, &body, &secrets).await.err()?;
     let plugin = || entity.body.get("name").and_then(Json::as_str);
-    let name = entity.kind.name_of(&entity.body).or_else(plugin);
+    let name = kinds::name_of(entity.kind, &entity.body).or_else(plugin);
     let name = name.map_or_else(String::new, |name| format!(" {name}"));
-    Some(format!("{}: {}{name}: {error}", entity.place, entity.kind.name))
+    Some(format!("{}: {}{name}: {error}", entity.place, entity.kind.deck_name()))
 }
 
 fn body_of(entity: &Entity, id: &str, ids: &[String]) -> Body {
@@ -50,8 +50,4 @@ fn body_of(entity: &Entity, id: &str, ids: &[String]) -> Body {
         body.insert(reference.field.to_owned(), json!({ "id": other }));
     }
     body
-}
-
-fn collection(kind: &Kind) -> &'static str {
-    super::kinds::of(kind.collection).map_or("", |kind| kind.collection)
 }

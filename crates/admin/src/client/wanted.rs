@@ -10,10 +10,11 @@ mod header;
 mod settle;
 
 use postern_model::document::{Entry, Node};
-use postern_model::{Position, Severity};
+use postern_model::kind::Refers;
+use postern_model::{Kind, Position, Severity};
 
 use super::Problems;
-use super::kinds::{self, Body, KINDS, Kind, Reference};
+use super::kinds::{self, Body};
 use super::mask::Mask;
 pub use header::Header;
 
@@ -53,13 +54,13 @@ impl Wanted {
 #[derive(Clone, Debug)]
 pub struct Entity {
     /// What it is.
-    pub kind: &'static Kind,
+    pub kind: Kind,
     /// Its fields, without its identifier and those that name others.
     pub body: Body,
     /// The identifier that it is to have.
     pub id: Option<String>,
     /// To which it refers.
-    pub references: Vec<(&'static Reference, Target)>,
+    pub references: Vec<(Refers, Target)>,
     /// What of it came out of the environment.
     pub mask: Mask,
     /// Where it stands, for people.
@@ -126,7 +127,7 @@ impl Reader<'_> {
     fn top_level(&mut self, collection: &str, nodes: &[Node]) {
         let collection =
             ALIASES.iter().find(|(name, _)| *name == collection).map_or(collection, |(_, of)| of);
-        match kinds::of(collection) {
+        match Kind::known_as(collection) {
             Some(kind) => nodes.iter().for_each(|node| self.entity(kind, node, None)),
             None => {
                 if let Some(first) = nodes.first() {
@@ -136,7 +137,7 @@ impl Reader<'_> {
         }
     }
 
-    fn entity(&mut self, kind: &'static Kind, node: &Node, around: Option<(&'static Reference, usize)>) {
+    fn entity(&mut self, kind: Kind, node: &Node, around: Option<(Refers, usize)>) {
         let position = node.position();
         let place = format!("{}:{position}", self.file);
         let references = around.map(|(reference, index)| (reference, Target::Around(index)));
@@ -150,7 +151,7 @@ impl Reader<'_> {
         };
         let Some(entries) = node.as_map() else {
             // `snis: [example.com]`
-            match (node.as_str(), kind.named_by()) {
+            match (node.as_str(), kinds::named_by(kind)) {
                 (Some(name), Some(field)) if around.is_some() => {
                     entity.body.insert(field.to_owned(), name.into());
                     entity.mask = Mask::field(field, self.mask_of(node));
@@ -167,7 +168,7 @@ impl Reader<'_> {
         }
     }
 
-    fn entry(&mut self, kind: &'static Kind, index: usize, entry: &Entry) {
+    fn entry(&mut self, kind: Kind, index: usize, entry: &Entry) {
         let (name, value) = (&*entry.key.text, &entry.value);
         if matches!(name, "_comment" | "_ignore") || value.is_null() && kind.reference(name).is_some() {
             return;
@@ -190,7 +191,7 @@ impl Reader<'_> {
     }
 
     /// `service: name`, `service: {name: ...}`, `consumer: {username: ...}`, `set: {id: ...}`.
-    fn reference(&mut self, index: usize, reference: &'static Reference, value: &Node) {
+    fn reference(&mut self, index: usize, reference: Refers, value: &Node) {
         let inner = ["id", "name", "username", "custom_id"].iter().find_map(|key| value.get(key)?.as_str());
         match value.as_str().or(inner) {
             Some(name) => {
@@ -204,7 +205,7 @@ impl Reader<'_> {
         }
     }
 
-    fn children(&mut self, child: &'static Kind, reference: &'static Reference, around: usize, value: &Node) {
+    fn children(&mut self, child: Kind, reference: Refers, around: usize, value: &Node) {
         if value.is_null() {
             return;
         }
@@ -213,7 +214,7 @@ impl Reader<'_> {
             return;
         };
         for item in items {
-            if child.collection == "consumer_group_consumers" {
+            if child.collection() == "consumer_group_consumers" {
                 self.member(child, reference, around, item);
             } else {
                 self.entity(child, item, Some((reference, around)));
@@ -222,8 +223,8 @@ impl Reader<'_> {
     }
 
     /// `groups: [{name: gold}]` of a consumer, `consumers: [{username: alice}]` of a group: the item is the other side.
-    fn member(&mut self, kind: &'static Kind, around: &'static Reference, index: usize, item: &Node) {
-        let Some(other) = kind.references.iter().find(|other| other.field != around.field) else { return };
+    fn member(&mut self, kind: Kind, around: Refers, index: usize, item: &Node) {
+        let Some(other) = kind.refers().into_iter().find(|other| other.field != around.field) else { return };
         let member = self.entities.len();
         self.entities.push(Entity {
             kind,
@@ -246,15 +247,15 @@ impl Reader<'_> {
 }
 
 /// What a list inside an entity holds, and the field that it gives to each.
-fn child(parent: &Kind, name: &str) -> Option<(&'static Kind, &'static Reference)> {
+fn child(parent: Kind, name: &str) -> Option<(Kind, Refers)> {
     let name = ALIASES.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, of)| of);
-    let collection = match (parent.collection, name) {
+    let collection = match (parent.collection(), name) {
         ("consumers", "groups") | ("consumer_groups", "consumers") => "consumer_group_consumers",
         (_, name) => name,
     };
-    let kind = KINDS.iter().find(|kind| kind.collection == collection)?;
-    let to = |reference: &&Reference| reference.nests && reference.to == parent.collection;
-    kind.references.iter().find(to).map(|reference| (kind, reference))
+    let kind = Kind::known().find(|kind| kind.collection() == collection)?;
+    let to = |reference: &Refers| reference.nests && reference.to == parent.collection();
+    kind.refers().into_iter().find(to).map(|reference| (kind, reference))
 }
 
 /// Whether a text can be an identifier, so that it can stand in a path.

@@ -8,11 +8,11 @@ use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::json;
 
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 use super::foreign::identifier;
 use super::page;
-use super::route::{Endpoint, Peer};
+use super::route::{Endpoint, Peer, by_credential};
 
 /// The line for a request, as far as it is known.
 pub(crate) struct Entry {
@@ -41,14 +41,14 @@ impl Entry {
 
     /// The path is known to be one of ours.
     pub(crate) fn path(&mut self, endpoint: &Endpoint, parameters: &[String]) {
-        let resources = endpoint.serves.parameters();
+        let kinds = endpoint.serves.parameters();
         let mut parameters = parameters.iter().enumerate();
         let part = |part: &str| {
             if !part.starts_with('{') {
                 return part.to_owned();
             }
             let Some((index, text)) = parameters.next() else { return String::new() };
-            let is_credential = resources.get(index).is_some_and(|resource| resource.by_credential());
+            let is_credential = kinds.get(index).is_some_and(|kind| by_credential(*kind));
             match is_credential && identifier(text).is_none() {
                 true => "***".to_owned(),
                 false => text.clone(),

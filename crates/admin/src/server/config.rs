@@ -14,8 +14,8 @@ use postern_model::{Severity, Violation};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::call::{Answered, Call, ok};
 use super::decode::{self, Unreadable};
-use super::dispatch::{Answered, Call, ok};
 use super::error::Refusal;
 
 /// `/config`

@@ -6,24 +6,24 @@ use axum::response::IntoResponse;
 use http::{Method, StatusCode};
 use postern_config::store::{Filter, Kept, Row, Select, Step, Write};
 use postern_model::Kind;
-use serde_json::Value;
+use postern_model::entity::upstream::with_port;
 use uuid::Uuid;
 
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 use super::foreign::{identifier, refers_to};
 use super::page::{self, SIZE_MAX};
-use super::route::{Resource, Serves};
+use super::route::Serves;
 use super::write::{self, Aim, Parent, Place, save};
-use super::{Admin, row, special};
+use super::{Admin, row, shown};
 
 /// Serves an endpoint of entities.
 pub(crate) async fn serve(call: &Call<'_>, serves: Serves) -> Answered {
     match serves {
-        Serves::Collection(resource) => collection(call, resource, None).await,
-        Serves::Entity(resource) => {
-            let place = place(resource, call.parameter(0), None).ok_or(Refusal::NotFound)?;
-            entity(call, resource, place, None).await
+        Serves::Collection(kind) => collection(call, kind, None).await,
+        Serves::Entity(kind) => {
+            let place = place(kind, call.parameter(0), None).ok_or(Refusal::NotFound)?;
+            entity(call, kind, place, None).await
         }
         Serves::Nested(parent, child, field) => {
             let parent = parent_id(call, parent).await?;
@@ -40,81 +40,69 @@ pub(crate) async fn serve(call: &Call<'_>, serves: Serves) -> Answered {
 }
 
 /// What a segment of a path means.
-pub(crate) fn place(resource: &Resource, segment: &str, parent: Parent) -> Option<Place> {
+pub(crate) fn place(kind: Kind, segment: &str, parent: Parent) -> Option<Place> {
     if let Some(id) = identifier(segment) {
         return Some(Place::Id(id));
     }
-    let field = resource.by?;
-    let text = Value::from(segment);
-    let key = match (resource.kind, parent) {
-        ("acls", Some((_, consumer))) => {
-            row::key(&["consumer", "group"], &[consumer.to_string().into(), text])
-        }
-        ("acls", None) => return None,
-        ("targets", Some((_, upstream))) => {
-            let target = with_port(segment);
-            let key =
-                row::key(&["upstream", "target"], &[upstream.to_string().into(), target.clone().into()]);
-            return Some(Place::Key(field, target, key));
-        }
-        _ => row::key(&[field], &[text]),
+    let field = kind.path_key()?;
+    let text = match kind.collection() {
+        // As they are kept.
+        "targets" => with_port(segment).unwrap_or_else(|| segment.to_owned()),
+        _ => segment.to_owned(),
     };
-    Some(Place::Key(field, segment.to_owned(), key))
-}
-
-/// As targets are kept. The model does the same to what is written.
-fn with_port(target: &str) -> String {
-    let bare_v6 = target.parse::<std::net::Ipv6Addr>().is_ok();
-    match target.rsplit_once(':') {
-        _ if bare_v6 => format!("[{target}]:8000"),
-        Some((_, port)) if !port.ends_with(']') => target.to_owned(),
-        _ => format!("{target}:8000"),
-    }
+    let key = match parent {
+        _ if kind.is_unique(field) => row::key(&[field], &[text.as_str().into()]),
+        // One of its kind among those of its owner.
+        Some((owner, id)) if kind.owner().is_some_and(|refers| refers.field == owner) => {
+            row::key(&[owner, field], &[id.to_string().into(), text.as_str().into()])
+        }
+        _ => return None,
+    };
+    Some(Place::Key(field, text, key))
 }
 
 /// The identifier of the entity that the first parameter names.
-pub(crate) async fn parent_id(call: &Call<'_>, parent: &Resource) -> Result<Uuid, Refusal> {
+pub(crate) async fn parent_id(call: &Call<'_>, parent: Kind) -> Result<Uuid, Refusal> {
     Ok(named(call.admin, parent, call.parameter(0)).await?.row.id)
 }
 
 /// The entity that a segment names.
-pub(crate) async fn named(admin: &Admin, resource: &Resource, segment: &str) -> Result<Kept, Refusal> {
-    let place = place(resource, segment, None).ok_or(Refusal::NotFound)?;
-    place.find(admin, resource.kind()).await?.ok_or(Refusal::NotFound)
+pub(crate) async fn named(admin: &Admin, kind: Kind, segment: &str) -> Result<Kept, Refusal> {
+    let place = place(kind, segment, None).ok_or(Refusal::NotFound)?;
+    place.find(admin, kind).await?.ok_or(Refusal::NotFound)
 }
 
-async fn collection(call: &Call<'_>, resource: &'static Resource, parent: Parent) -> Answered {
+async fn collection(call: &Call<'_>, kind: Kind, parent: Parent) -> Answered {
     match call.method {
         Method::POST => {
-            let row = save(call, resource, &Aim::Create, parent).await?;
-            answer(call, StatusCode::CREATED, resource.kind(), row).await
+            let row = save(call, kind, &Aim::Create, parent).await?;
+            answer(call, StatusCode::CREATED, kind, row).await
         }
-        _ => list(call, resource, parent).await,
+        _ => list(call, kind, parent).await,
     }
 }
 
-async fn list(call: &Call<'_>, resource: &'static Resource, parent: Parent) -> Answered {
-    let kind = resource.kind();
+async fn list(call: &Call<'_>, kind: Kind, parent: Parent) -> Answered {
     let tags = page::tags(call)?;
     let mut filter = parent.map(|(field, id)| Filter::RefersTo { field: field.to_owned(), id });
-    if let ("consumers", Some(custom_id)) = (resource.kind, call.argument("custom_id")) {
+    if let ("consumers", Some(custom_id)) = (kind.collection(), call.argument("custom_id")) {
         filter = Some(Filter::Key(row::key(&["custom_id"], &[custom_id.into()])));
     }
     let (size, after) = (page::size(call)?, page::after(call));
-    if resource.kind == "targets" {
+    if kind.collection() == "targets" {
         // decK asks for the targets of one upstream with the offset of another: all of them are in one page.
-        let rows = all(call.admin, resource.kind, filter).await?;
+        let rows = all(call.admin, kind.collection(), filter).await?;
         let rows = rows.into_iter().filter(|row| tags.as_ref().is_none_or(|tags| has(row, tags))).collect();
-        let data = special::shown(call.admin, kind, rows).await?;
+        let data = shown::entities(call.admin, kind, rows).await?;
         return page::page(call, "", data, None);
     }
-    let select = Select { kind: resource.kind.to_owned(), after: after?, size, filter, tags };
+    let select = Select { kind: kind.collection().to_owned(), after: after?, size, filter, tags };
     let found = call.admin.store().page(&select).await?;
     let last = found.rows.last().map(|kept| kept.row.id);
     let offset = last.filter(|_| found.more).map(page::offset);
     let rows = found.rows.into_iter().map(|kept| kept.row).collect();
-    let data = special::shown(call.admin, kind, rows).await?;
-    page::page(call, &path(call, resource, parent), data, offset)
+    let data = shown::entities(call.admin, kind, rows).await?;
+    page::page(call, &path(call, kind, parent), data, offset)
 }
 
 fn has(row: &Row, tags: &postern_config::store::Tags) -> bool {
@@ -126,27 +114,26 @@ fn has(row: &Row, tags: &postern_config::store::Tags) -> bool {
 }
 
 /// Where the list is, for the link to its next page.
-fn path(call: &Call<'_>, resource: &Resource, parent: Parent) -> String {
+fn path(call: &Call<'_>, kind: Kind, parent: Parent) -> String {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let above = parent.and_then(|(field, _)| {
-        let refers = resource.kind().refers().into_iter().find(|refers| refers.field == field)?;
-        Resource::of(refers.to)?.path
+        let refers = kind.refers().into_iter().find(|refers| refers.field == field)?;
+        Kind::named(refers.to)?.path()
     });
     match above {
-        Some(above) => format!("/{above}/{}/{}", encoded(call.parameter(0)), resource.nested),
-        None => format!("/{}", resource.path.unwrap_or(resource.nested)),
+        Some(above) => format!("/{above}/{}/{}", encoded(call.parameter(0)), kind.nested()),
+        None => format!("/{}", kind.path().unwrap_or(kind.nested())),
     }
 }
 
-async fn entity(call: &Call<'_>, resource: &'static Resource, place: Place, parent: Parent) -> Answered {
-    let kind = resource.kind();
+async fn entity(call: &Call<'_>, kind: Kind, place: Place, parent: Parent) -> Answered {
     match call.method {
         Method::PUT => {
-            let row = save(call, resource, &Aim::Replace(place), parent).await?;
+            let row = save(call, kind, &Aim::Replace(place), parent).await?;
             answer(call, StatusCode::OK, kind, row).await
         }
         Method::PATCH => {
-            let row = save(call, resource, &Aim::Merge(place), parent).await?;
+            let row = save(call, kind, &Aim::Merge(place), parent).await?;
             answer(call, StatusCode::OK, kind, row).await
         }
         Method::DELETE => delete(call, kind, &place, parent).await,
@@ -185,12 +172,7 @@ pub(crate) async fn remove(call: &Call<'_>, what: Vec<(Kind, Uuid)>) -> Result<(
 }
 
 /// `/routes/{}/service`: the entity that another refers to.
-async fn foreign(
-    call: &Call<'_>,
-    child: &'static Resource,
-    to: &'static Resource,
-    field: &'static str,
-) -> Answered {
+async fn foreign(call: &Call<'_>, child: Kind, to: Kind, field: &'static str) -> Answered {
     let kept = named(call.admin, child, call.parameter(0)).await?;
     let reference = kept.row.references.iter().find(|reference| reference.field == field);
     let Some(reference) = reference else { return Err(Refusal::NotFound) };
@@ -199,7 +181,7 @@ async fn foreign(
 
 /// An entity as an answer.
 pub(crate) async fn answer(call: &Call<'_>, status: StatusCode, kind: Kind, row: Row) -> Answered {
-    let shown = special::shown(call.admin, kind, vec![row]).await?.pop().ok_or(Refusal::Unexpected)?;
+    let shown = shown::entities(call.admin, kind, vec![row]).await?.pop().ok_or(Refusal::Unexpected)?;
     let mut response = ok(shown)?;
     *response.status_mut() = status;
     Ok(response)

@@ -5,7 +5,6 @@
 
 use std::time::Duration;
 
-use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
@@ -13,12 +12,12 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use serde_json::Value;
 use tokio::time::Instant;
 
+use super::call::{Answered, Call};
 use super::decode::Unreadable;
 use super::error::Refusal;
-use super::route::{Peer, Resource, Serves};
+use super::route::{Peer, Serves};
 use super::{
     Admin, audit, config, crud, events, groups, openapi, root, schemas, secrets, tags, upstream_health,
 };
@@ -29,45 +28,6 @@ const ENTITY_BYTES: usize = 4 * 1024 * 1024;
 const CONFIG_BYTES: usize = 64 * 1024 * 1024;
 /// Until a body must be there.
 const BODY_TIME: Duration = Duration::from_secs(60);
-
-/// What is known of a request once it may be served.
-pub(crate) struct Call<'a> {
-    pub(crate) admin: &'a Admin,
-    pub(crate) method: Method,
-    /// What stands in the path in place of parameters.
-    pub(crate) parameters: Vec<String>,
-    pub(crate) query: Vec<(String, String)>,
-    pub(crate) headers: &'a HeaderMap,
-    pub(crate) body: Bytes,
-    /// Who asks, for the history.
-    pub(crate) who: String,
-    /// `/default` where the path began with it.
-    pub(crate) prefix: &'static str,
-}
-
-/// An answer, or why there is none.
-pub(crate) type Answered = Result<Response, Refusal>;
-
-impl Call<'_> {
-    /// The first value of a query argument.
-    pub(crate) fn argument(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-    }
-
-    pub(crate) fn content_type(&self) -> Option<&str> {
-        // What cannot be read is a type all the same, and none that is known.
-        self.headers.get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?"))
-    }
-
-    pub(crate) fn parameter(&self, index: usize) -> &str {
-        self.parameters.get(index).map_or("", String::as_str)
-    }
-}
-
-/// 200 and JSON.
-pub(crate) fn ok(body: Value) -> Answered {
-    Ok(Json(body).into_response())
-}
 
 /// Serves a request.
 pub(crate) async fn serve(State(admin): State<Admin>, request: Request) -> Response {
@@ -115,7 +75,7 @@ async fn answer(admin: &Admin, parts: &Parts, body: Body, log: &mut audit::Entry
 
 async fn endpoint_answer(call: &Call<'_>, serves: Serves) -> Answered {
     match serves {
-        Serves::Entity(Resource { kind: "consumer_groups", .. }) if call.method == Method::GET => {
+        Serves::Entity(kind) if kind.collection() == "consumer_groups" && call.method == Method::GET => {
             groups::one(call).await
         }
         Serves::Collection(_)
@@ -140,7 +100,7 @@ async fn endpoint_answer(call: &Call<'_>, serves: Serves) -> Answered {
         Serves::Schema => schemas::entity(call),
         Serves::PluginSchema => schemas::plugin(call),
         Serves::VaultSchema => schemas::vault(call),
-        Serves::Validate => schemas::validate(call),
+        Serves::Validate => schemas::validate(call).await,
         Serves::Config => config::config(call).await,
         Serves::Export => config::export(call).await,
         Serves::OpenApi => openapi::document(call),

@@ -18,7 +18,7 @@ use serde_json::json;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::Admin;
-use super::dispatch::{Answered, Call};
+use super::call::{Answered, Call};
 use super::error::Refusal;
 use super::secrets::word;
 

@@ -29,8 +29,13 @@ pub(crate) fn tidy(kind: Kind, body: &mut Map<String, Value>) {
     }
 }
 
-/// Puts identifiers wherever a checked body refers to others.
-pub(crate) async fn resolve(admin: &Admin, kind: Kind, body: &mut Map<String, Value>) -> Result<(), Refusal> {
+/// Puts identifiers wherever a checked body refers to others. Without an `admin` names are not looked up; an identifier that
+/// no entity has stands for each.
+pub(crate) async fn resolve(
+    admin: Option<&Admin>,
+    kind: Kind,
+    body: &mut Map<String, Value>,
+) -> Result<(), Refusal> {
     for refers in kind.refers() {
         let Some(value) = body.get_mut(refers.field) else { continue };
         if refers.many {
@@ -68,7 +73,8 @@ fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     value.get(name).and_then(Value::as_str)
 }
 
-async fn by_name(admin: &Admin, field: &str, kind: &str, name: &str) -> Result<Uuid, Refusal> {
+async fn by_name(admin: Option<&Admin>, field: &str, kind: &str, name: &str) -> Result<Uuid, Refusal> {
+    let Some(admin) = admin else { return Ok(Uuid::nil()) };
     let by = Kind::named(kind).and_then(Kind::endpoint_key);
     let found = match by {
         Some(by) => admin.store().find(kind, &row::key(&[by], &[name.into()])).await?,

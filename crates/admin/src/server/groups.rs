@@ -11,16 +11,15 @@ use postern_model::field::Field;
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::call::{Answered, Call, ok};
 use super::crud::{all, named, remove};
 use super::decode;
-use super::dispatch::{Answered, Call, ok};
 use super::error::Refusal;
 use super::foreign::identifier;
 use super::page::{self, SIZE_MAX};
-use super::route::Resource;
 use super::row::{key, row};
-use super::special;
 use super::write::unsupported;
+use super::{prepare, shown};
 
 const MEMBERSHIPS: &str = "consumer_group_consumers";
 
@@ -41,7 +40,7 @@ impl Side {
     }
 
     /// The kind, which is also what answers call several.
-    fn kind(self) -> &'static str {
+    fn collection(self) -> &'static str {
         match self {
             Self::Group => "consumer_groups",
             Self::Consumer => "consumers",
@@ -55,14 +54,14 @@ impl Side {
         }
     }
 
-    fn resource(self) -> Result<&'static Resource, Refusal> {
-        Resource::of(self.kind()).ok_or(Refusal::Unexpected)
+    fn kind(self) -> Result<Kind, Refusal> {
+        Kind::named(self.collection()).ok_or(Refusal::Unexpected)
     }
 }
 
 /// `GET /consumer_groups/{}`: wrapped, for decK takes a bare one for a fault.
 pub(crate) async fn one(call: &Call<'_>) -> Answered {
-    let group = named(call.admin, Side::Group.resource()?, call.parameter(0)).await?;
+    let group = named(call.admin, Side::Group.kind()?, call.parameter(0)).await?;
     let id = group.row.id;
     let consumers = match call.argument("list_consumers") {
         Some("false") => Vec::new(),
@@ -87,7 +86,7 @@ pub(crate) async fn of_consumer(call: &Call<'_>) -> Answered {
 }
 
 async fn sided(call: &Call<'_>, side: Side) -> Answered {
-    let one = named(call.admin, side.resource()?, call.parameter(0)).await?;
+    let one = named(call.admin, side.kind()?, call.parameter(0)).await?;
     match call.method {
         Method::POST => add(call, side, &one).await,
         Method::DELETE => {
@@ -112,9 +111,9 @@ async fn list(call: &Call<'_>, side: Side, one: &Kept) -> Answered {
     let found = call.admin.store().page(&select).await?;
     let offset = found.rows.last().map(|kept| kept.row.id).filter(|_| found.more).map(page::offset);
     let others = others(call, side.other(), found.rows.iter().map(|kept| &kept.row)).await?;
-    let mut body = json!({ side.other().kind(): others, "next": null });
+    let mut body = json!({ side.other().collection(): others, "next": null });
     if let Some(offset) = offset {
-        let path = format!("/{}/{}/{}", side.kind(), one.row.id, side.other().kind());
+        let path = format!("/{}/{}/{}", side.collection(), one.row.id, side.other().collection());
         body["next"] = page::next(call, &path, &offset).into();
         body["offset"] = offset.into();
     }
@@ -132,12 +131,12 @@ async fn others<'a>(
         let reference = membership.references.iter().find(|reference| reference.field == side.field());
         let Some(reference) = reference else { continue };
         // It may have gone since the list was read.
-        if let Some(kept) = call.admin.store().get(side.kind(), reference.id).await? {
+        if let Some(kept) = call.admin.store().get(side.collection(), reference.id).await? {
             found.push(kept.row);
         }
     }
-    let kind = Kind::named(side.kind()).ok_or(Refusal::Unexpected)?;
-    special::shown(call.admin, kind, found).await
+    let kind = side.kind()?;
+    shown::entities(call.admin, kind, found).await
 }
 
 /// `{"consumer": "..."}` for a group, `{"group": "..."}` for a consumer; several in a list.
@@ -163,15 +162,15 @@ async fn add(call: &Call<'_>, side: Side, one: &Kept) -> Answered {
     let other = side.other();
     let (mut steps, mut added) = (Vec::new(), Vec::new());
     for name in &names {
-        let found = named(call.admin, other.resource()?, name).await;
+        let found = named(call.admin, other.kind()?, name).await;
         let found = found.map_err(|refusal| match refusal {
             Refusal::NotFound => Refusal::Dangling {
                 field: other.field().to_owned(),
-                kind: other.kind().to_owned(),
+                kind: other.collection().to_owned(),
                 by: if identifier(name).is_some() {
                     "id"
                 } else {
-                    other.resource().ok().and_then(|r| r.by).unwrap_or("id")
+                    other.kind().ok().and_then(Kind::path_key).unwrap_or("id")
                 },
                 value: name.clone(),
             },
@@ -180,17 +179,12 @@ async fn add(call: &Call<'_>, side: Side, one: &Kept) -> Answered {
         steps.push(Step::Put(membership(call, side, one.row.id, found.row.id)?, Expect::Absent));
         added.push(found.row.body);
     }
-    let rows: Vec<Row> = steps
-        .iter()
-        .filter_map(|step| match step {
-            Step::Put(row, _) => Some(row.clone()),
-            Step::Delete { .. } => None,
-        })
-        .collect();
+    let steps = prepare::steps(call.admin, steps).await?;
+    let rows: Vec<Row> = steps.iter().filter_map(prepare::of_put).cloned().collect();
     let write = Write { steps, revision: None, by: call.who.clone() };
     let refused = |error| Refusal::of_write(error, &rows.iter().collect::<Vec<_>>());
     call.admin.store().write(write).await.map_err(refused)?;
-    let mut response = ok(json!({ side.field(): one.row.body, other.kind(): added }))?;
+    let mut response = ok(json!({ side.field(): one.row.body, other.collection(): added }))?;
     *response.status_mut() = StatusCode::CREATED;
     Ok(response)
 }
@@ -213,8 +207,8 @@ pub(crate) async fn member(call: &Call<'_>, from_consumer: bool) -> Answered {
         true => (Side::Consumer, Side::Group),
         false => (Side::Group, Side::Consumer),
     };
-    let one = named(call.admin, first.resource()?, call.parameter(0)).await?;
-    let other = named(call.admin, second.resource()?, call.parameter(1)).await?;
+    let one = named(call.admin, first.kind()?, call.parameter(0)).await?;
+    let other = named(call.admin, second.kind()?, call.parameter(1)).await?;
     let (group, consumer) = match from_consumer {
         true => (other.row.id, one.row.id),
         false => (one.row.id, other.row.id),

@@ -7,9 +7,9 @@ use postern_model::Kind;
 use postern_model::field::{Default, Field, Rule, Type};
 use serde_json::{Map, Value, json};
 
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::route::{Endpoint, Serves};
-use super::special;
+use super::shown;
 
 /// `/openapi.json`
 pub(crate) fn document(call: &Call<'_>) -> Answered {
@@ -18,7 +18,7 @@ pub(crate) fn document(call: &Call<'_>) -> Answered {
     let schemas: Map<String, Value> = Kind::all()
         .into_iter()
         .map(|kind| {
-            let hidden = special::hidden(kind, &about);
+            let hidden = shown::hidden_fields(kind, &about);
             let fields = kind.fields().iter().filter(|field| !hidden.contains(&field.name));
             (kind.collection().to_owned(), record(fields))
         })
@@ -59,11 +59,11 @@ fn path(endpoint: &Endpoint) -> (String, Value) {
 
 fn operation(endpoint: &Endpoint, method: &str) -> Value {
     let kind = match endpoint.serves {
-        Serves::Collection(resource)
-        | Serves::Entity(resource)
-        | Serves::Nested(_, resource, _)
-        | Serves::NestedEntity(_, resource, _)
-        | Serves::Foreign(_, resource, _) => Some(resource.kind),
+        Serves::Collection(kind)
+        | Serves::Entity(kind)
+        | Serves::Nested(_, kind, _)
+        | Serves::NestedEntity(_, kind, _)
+        | Serves::Foreign(_, kind, _) => Some(kind.collection()),
         _ => None,
     };
     let is_list = matches!(endpoint.serves, Serves::Collection(_) | Serves::Nested(..));

@@ -8,7 +8,7 @@ use postern_config::store::Tags;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::dispatch::{Answered, Call, ok};
+use super::call::{Answered, Call, ok};
 use super::error::Refusal;
 
 /// Without `size`.

@@ -9,8 +9,8 @@ use postern_secrets::rotate::ReferenceState;
 use serde_json::{Value, json};
 
 use super::KONG_VERSION;
+use super::call::{Answered, Call, ok};
 use super::crud;
-use super::dispatch::{Answered, Call, ok};
 use super::error::Refusal;
 use super::route::Serves;
 

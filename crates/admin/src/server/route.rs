@@ -1,7 +1,7 @@
 //! Which endpoints there are, as data: path → what it serves, with which methods.
 //!
-//! Owns: Kong's paths of every kind, flat and nested, and which comes first where two would fit. Must not know: what an
-//! endpoint does. `/endpoints`, the OpenAPI document, the methods that a page takes and the tests read this list.
+//! Owns: the shape of the paths of every kind, flat and nested, and which comes first where two would fit; what stands in
+//! them is in the table of kinds. Must not know: what an endpoint does. `/endpoints`, the OpenAPI document, the methods that a page takes and the tests read this list.
 
 use std::net::IpAddr;
 
@@ -21,15 +21,15 @@ pub struct Endpoint {
 #[expect(missing_docs, reason = "the paths beside each say it")]
 pub enum Serves {
     /// Entities of a kind.
-    Collection(&'static Resource),
+    Collection(Kind),
     /// One of them.
-    Entity(&'static Resource),
+    Entity(Kind),
     /// Those that refer to the parent by the field.
-    Nested(&'static Resource, &'static Resource, &'static str),
+    Nested(Kind, Kind, &'static str),
     /// One of those.
-    NestedEntity(&'static Resource, &'static Resource, &'static str),
-    /// What the field of an entity refers to: its resource is the second.
-    Foreign(&'static Resource, &'static Resource, &'static str),
+    NestedEntity(Kind, Kind, &'static str),
+    /// What the field of an entity refers to: its kind is the second.
+    Foreign(Kind, Kind, &'static str),
     AllTargets,
     Health,
     TargetHealth(bool),
@@ -61,19 +61,6 @@ pub enum Serves {
     Audit,
 }
 
-/// How a kind appears in paths.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Resource {
-    /// The name of its lists.
-    pub kind: &'static str,
-    /// The path of all of them; none where there is only the nested one.
-    pub path: Option<&'static str>,
-    /// Its name below a parent.
-    pub nested: &'static str,
-    /// The field that may stand in a path instead of the identifier.
-    pub by: Option<&'static str>,
-}
-
 /// Who asks.
 #[derive(Clone, Debug)]
 pub struct Peer {
@@ -83,54 +70,14 @@ pub struct Peer {
     pub certificate: Option<String>,
 }
 
-const fn resource(
-    kind: &'static str,
-    path: &'static str,
-    nested: &'static str,
-    by: Option<&'static str>,
-) -> Resource {
-    Resource { kind, path: Some(path), nested, by }
+/// Every kind with paths of its own. Memberships have none: they are served as what a group has, and a consumer.
+pub fn kinds() -> impl Iterator<Item = Kind> {
+    Kind::all().into_iter().filter(|kind| !kind.is_membership())
 }
 
-/// Every kind with paths of its own.
-pub static RESOURCES: [Resource; 18] = [
-    resource("services", "services", "services", Some("name")),
-    resource("routes", "routes", "routes", Some("name")),
-    resource("plugins", "plugins", "plugins", Some("instance_name")),
-    resource("consumers", "consumers", "consumers", Some("username")),
-    resource("consumer_groups", "consumer_groups", "consumer_groups", Some("name")),
-    resource("keyauth_credentials", "key-auths", "key-auth", Some("key")),
-    resource("basicauth_credentials", "basic-auths", "basic-auth", Some("username")),
-    resource("hmacauth_credentials", "hmac-auths", "hmac-auth", Some("username")),
-    resource("jwt_secrets", "jwts", "jwt", Some("key")),
-    resource("acls", "acls", "acls", Some("group")),
-    resource("certificates", "certificates", "certificates", None),
-    resource("snis", "snis", "snis", Some("name")),
-    resource("ca_certificates", "ca_certificates", "ca_certificates", None),
-    resource("upstreams", "upstreams", "upstreams", Some("name")),
-    Resource { kind: "targets", path: None, nested: "targets", by: Some("target") },
-    resource("vaults", "vaults", "vaults", Some("prefix")),
-    resource("key_sets", "key-sets", "key-sets", Some("name")),
-    resource("keys", "keys", "keys", Some("name")),
-];
-
-impl Resource {
-    /// The one of a kind.
-    pub(crate) fn of(kind: &str) -> Option<&'static Self> {
-        RESOURCES.iter().find(|resource| resource.kind == kind)
-    }
-
-    /// The kind.
-    pub fn kind(&self) -> Kind {
-        // The test below sees that each is one.
-        Kind::named(self.kind).unwrap_or_else(|| Kind::all()[0])
-    }
-
-    /// Whether what may stand in a path is a credential.
-    pub(crate) fn by_credential(&self) -> bool {
-        let is_secret = |by: &str| self.kind().fields().iter().any(|field| field.name == by && field.secret);
-        self.by.is_some_and(is_secret)
-    }
+/// Whether what may stand in a path of one is a credential.
+pub(crate) fn by_credential(kind: Kind) -> bool {
+    kind.path_key().is_some_and(|key| kind.is_secret(key))
 }
 
 /// `/snis/{}/certificate` and what would be below `/targets` are not there, as in Kong.
@@ -141,19 +88,20 @@ pub(crate) fn endpoints() -> Vec<Endpoint> {
     let mut endpoints: Vec<Endpoint> =
         FIXED.iter().map(|(path, serves)| Endpoint { path: (*path).to_owned(), serves: *serves }).collect();
     let mut add = |path: String, serves| endpoints.push(Endpoint { path, serves });
-    for resource in &RESOURCES {
-        let Some(path) = resource.path else { continue };
-        add(format!("/{path}"), Serves::Collection(resource));
-        add(format!("/{path}/{{{path}}}"), Serves::Entity(resource));
+    for kind in kinds() {
+        let Some(path) = kind.path() else { continue };
+        add(format!("/{path}"), Serves::Collection(kind));
+        add(format!("/{path}/{{{path}}}"), Serves::Entity(kind));
     }
-    for child in &RESOURCES {
-        for refers in child.kind().refers().into_iter().filter(|refers| !refers.many) {
-            let Some(parent) = Resource::of(refers.to) else { continue };
-            let Some(path) = parent.path else { continue };
-            let nested = format!("/{path}/{{{path}}}/{}", child.nested);
-            add(format!("{nested}/{{{}}}", child.nested), Serves::NestedEntity(parent, child, refers.field));
-            add(nested, Serves::Nested(parent, child, refers.field));
-            if let Some(path) = child.path.filter(|_| !NO_WAY_BACK.contains(&child.kind)) {
+    for child in kinds() {
+        for refers in child.refers().into_iter().filter(|refers| !refers.many) {
+            let Some(parent) = Kind::named(refers.to) else { continue };
+            let Some(path) = parent.path() else { continue };
+            let (name, field) = (child.nested(), refers.field);
+            let nested = format!("/{path}/{{{path}}}/{name}");
+            add(format!("{nested}/{{{name}}}"), Serves::NestedEntity(parent, child, field));
+            add(nested, Serves::Nested(parent, child, field));
+            if let Some(path) = child.path().filter(|_| !NO_WAY_BACK.contains(&child.collection())) {
                 let back = format!("/{path}/{{{path}}}/{}", refers.field);
                 add(back, Serves::Foreign(child, parent, refers.field));
             }
@@ -229,12 +177,10 @@ impl Serves {
         }
     }
 
-    /// The resources whose identifiers or names stand in its path, in this order.
-    pub(crate) fn parameters(self) -> Vec<&'static Resource> {
+    /// The kinds whose identifiers or names stand in its path, in this order.
+    pub(crate) fn parameters(self) -> Vec<Kind> {
         match self {
-            Self::Entity(resource) | Self::Nested(resource, ..) | Self::Foreign(resource, ..) => {
-                vec![resource]
-            }
+            Self::Entity(kind) | Self::Nested(kind, ..) | Self::Foreign(kind, ..) => vec![kind],
             Self::NestedEntity(parent, child, _) => vec![parent, child],
             _ => Vec::new(),
         }
@@ -247,15 +193,14 @@ mod tests {
 
     #[test]
     fn every_kind_has_paths() {
-        for kind in Kind::all() {
-            let is_there = Resource::of(kind.collection()).is_some();
-            assert_eq!(is_there, kind.collection() != "consumer_group_consumers", "{}", kind.collection());
-        }
-        for resource in &RESOURCES {
-            assert_eq!(resource.kind().collection(), resource.kind);
-            if let (Some(key), Some(by)) = (resource.kind().endpoint_key(), resource.by) {
-                assert_eq!(key, by, "{}", resource.kind);
+        for kind in kinds() {
+            let name = kind.collection();
+            assert!(kind.path().is_some() || kind.owner().is_some(), "{name}");
+            if let (Some(key), Some(path_key)) = (kind.endpoint_key(), kind.path_key()) {
+                assert_eq!(key, path_key, "{name}");
             }
+            let fields = kind.fields().iter().map(|field| field.name);
+            assert!(fields.clone().any(|field| kind.path_key().is_none_or(|key| key == field)), "{name}");
         }
     }
 

@@ -14,11 +14,10 @@ use postern_secrets::{Reference, Template};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
+use super::call::{Answered, Call, ok};
 use super::crud::named;
-use super::dispatch::{Answered, Call, ok};
 use super::error::Refusal;
 use super::foreign::identifier;
-use super::route::Resource;
 use super::{decode, page};
 
 /// For so long a refresh is waited for; it goes on by itself.
@@ -113,7 +112,7 @@ fn shown(status: &ReferenceStatus) -> Value {
 
 /// `/vaults/{}/status`
 pub(crate) async fn vault_status(call: &Call<'_>) -> Answered {
-    let vaults = Resource::of("vaults").ok_or(Refusal::Unexpected)?;
+    let vaults = Kind::named("vaults").ok_or(Refusal::Unexpected)?;
     let vault = named(call.admin, vaults, call.parameter(0)).await?;
     ok(of_vault(call, &vault.row.body)?)
 }
@@ -145,7 +144,7 @@ fn of_vault(call: &Call<'_>, body: &serde_json::Map<String, Value>) -> Result<Va
 
 /// `/vaults/{}/refresh`
 pub(crate) async fn vault_refresh(call: &Call<'_>) -> Answered {
-    let vaults = Resource::of("vaults").ok_or(Refusal::Unexpected)?;
+    let vaults = Kind::named("vaults").ok_or(Refusal::Unexpected)?;
     let vault = named(call.admin, vaults, call.parameter(0)).await?;
     let prefix = vault.row.body.get("prefix").and_then(Value::as_str).unwrap_or_default();
     let is_done = nudged(call, &Nudge::Vault(prefix.to_owned())).await?;

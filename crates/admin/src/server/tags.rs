@@ -9,7 +9,7 @@ use postern_model::Kind;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::dispatch::{Answered, Call};
+use super::call::{Answered, Call};
 use super::error::Refusal;
 use super::page::{self, SIZE_MAX};
 

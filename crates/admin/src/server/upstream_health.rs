@@ -5,16 +5,16 @@
 use axum::response::IntoResponse;
 use http::StatusCode;
 use postern_config::store::Filter;
+use postern_model::Kind;
 use serde_json::{Value, json};
 
+use super::call::{Answered, Call, ok};
 use super::crud::{all, named, parent_id, place};
-use super::dispatch::{Answered, Call, ok};
 use super::error::Refusal;
-use super::route::Resource;
 use super::{AddressHealth, TargetHealth, page};
 
-fn upstreams() -> Result<&'static Resource, Refusal> {
-    Resource::of("upstreams").ok_or(Refusal::Unexpected)
+fn upstreams() -> Result<Kind, Refusal> {
+    Kind::named("upstreams").ok_or(Refusal::Unexpected)
 }
 
 /// `/upstreams/{}/targets/all`
@@ -84,9 +84,9 @@ fn details(health: &TargetHealth) -> Value {
 /// `/upstreams/{}/targets/{}[/{address}]/healthy` and `unhealthy`
 pub(crate) async fn switch(call: &Call<'_>, is_well: bool, of_address: bool) -> Answered {
     let upstream = parent_id(call, upstreams()?).await?;
-    let targets = Resource::of("targets").ok_or(Refusal::Unexpected)?;
+    let targets = Kind::named("targets").ok_or(Refusal::Unexpected)?;
     let place = place(targets, call.parameter(1), Some(("upstream", upstream))).ok_or(Refusal::NotFound)?;
-    let target = place.find(call.admin, targets.kind()).await?.ok_or(Refusal::NotFound)?;
+    let target = place.find(call.admin, targets).await?.ok_or(Refusal::NotFound)?;
     if !super::foreign::refers_to(&target, "upstream", upstream) {
         return Err(Refusal::NotFound);
     }

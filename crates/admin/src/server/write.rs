@@ -8,13 +8,12 @@ use postern_model::{Kind, Violation};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
+use super::call::Call;
 use super::decode;
-use super::dispatch::Call;
 use super::error::Refusal;
 use super::foreign::{self, refers_to};
-use super::route::Resource;
 use super::row::row;
-use super::{Admin, merge, special};
+use super::{Admin, derived, generated, merge, prepare, snis};
 
 /// So often a write is tried again when others are faster.
 const TRIES: usize = 10;
@@ -53,13 +52,7 @@ impl Place {
 pub(crate) type Parent = Option<(&'static str, Uuid)>;
 
 /// Writes an entity, and returns it as it is kept.
-pub(crate) async fn save(
-    call: &Call<'_>,
-    resource: &Resource,
-    aim: &Aim,
-    parent: Parent,
-) -> Result<Row, Refusal> {
-    let kind = resource.kind();
+pub(crate) async fn save(call: &Call<'_>, kind: Kind, aim: &Aim, parent: Parent) -> Result<Row, Refusal> {
     if call.admin.node().about().is_db_less {
         return Err(db_less(kind, aim));
     }
@@ -82,6 +75,7 @@ pub(crate) async fn save(
         let is_new = existing.is_none();
         let draft = draft(call.admin, kind, aim, parent, existing, given).await?;
         let (row, steps) = draft.steps(call.admin, aim, expect).await?;
+        let steps = prepare::steps(call.admin, steps).await?;
         let write = Write { steps: steps.clone(), revision: None, by: call.who.clone() };
         match call.admin.store().write(write).await {
             Ok(_) => return Ok(row),
@@ -91,19 +85,12 @@ pub(crate) async fn save(
             Err(StoreError::NotUnique { key, .. })
                 if is_new && matches!(aim, Aim::Replace(Place::Key(_, _, own)) if *own == key) => {}
             Err(error) => {
-                let rows: Vec<&Row> = steps.iter().filter_map(of_put).collect();
+                let rows: Vec<&Row> = steps.iter().filter_map(prepare::of_put).collect();
                 return Err(Refusal::of_write(error, &rows));
             }
         }
     }
     Err(Refusal::of_write(StoreError::Stale, &[]))
-}
-
-fn of_put(step: &Step) -> Option<&Row> {
-    match step {
-        Step::Put(row, _) => Some(row),
-        Step::Delete { .. } => None,
-    }
 }
 
 /// What the body says, by the types of the fields. What it leaves out may be known from the one that is there.
@@ -151,16 +138,34 @@ async fn draft(
     if let Some((field, id)) = parent {
         body.insert(field.to_owned(), json!({ "id": id }));
     }
-    let snis = special::snis(kind, &mut body)?;
-    special::make_up(kind, &mut body)?;
+    let snis = snis::take(kind, &mut body)?;
+    generated::fill_in(kind, &mut body)?;
     let mut body = checked(admin, kind, body).map_err(|violations| blame(aim, violations))?;
-    foreign::resolve(admin, kind, &mut body).await?;
-    let mut body = special::settled(admin, kind, body).await?;
+    foreign::resolve(Some(admin), kind, &mut body).await?;
+    let mut body = derived::settled(admin, kind, body).await?;
     body.insert("id".to_owned(), id.to_string().into());
     if kind.has_updated_at() {
         body.insert("updated_at".to_owned(), now.into());
     }
     Ok(Draft { kind, id, body, snis, now })
+}
+
+/// Whether an entity would be taken, as far as that depends on itself alone: which others there are is not looked at.
+pub(crate) async fn validate(call: &Call<'_>, kind: Kind) -> Result<(), Refusal> {
+    let admin = call.admin;
+    let mut body = given(call, kind, None)?;
+    let names = snis::take(kind, &mut body)?.unwrap_or_default();
+    generated::fill_in(kind, &mut body)?;
+    let mut body = checked(admin, kind, body).map_err(Refusal::Schema)?;
+    let id = identify(&mut body, None)?;
+    foreign::resolve(None, kind, &mut body).await?;
+    let body = derived::settled(admin, kind, body).await?;
+    let mut steps = vec![Step::Put(row(kind, id, body), Expect::Any)];
+    for name in &names {
+        steps.push(Step::Put(snis::row(id, name, admin.now())?, Expect::Any));
+    }
+    prepare::steps(admin, steps).await?;
+    Ok(())
 }
 
 /// Its identifier: that of the place, or what the body says, or a new one.
@@ -219,7 +224,7 @@ impl Draft {
             _ => None,
         };
         if let Some(names) = names {
-            steps.extend(special::sni_steps(admin, id, &names, now).await?);
+            steps.extend(snis::steps(admin, id, &names, now).await?);
         }
         Ok((row, steps))
     }

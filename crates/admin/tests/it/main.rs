@@ -14,6 +14,7 @@ mod server_forms;
 mod server_guard;
 mod server_kinds;
 mod server_pages;
+mod server_prepare;
 mod server_refusals;
 mod server_relations;
 mod server_schemas;

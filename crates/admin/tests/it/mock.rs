@@ -11,6 +11,7 @@ use axum::extract::{Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use postern_admin::client::gateway::{Connection, Gateway};
+use postern_model::Kind;
 use postern_model::field::Plugins as _;
 use postern_plugins::registry::Registry;
 use postern_secrets::client::Trust;
@@ -44,35 +45,17 @@ pub(crate) struct Inner {
 #[derive(Clone, Default)]
 pub(crate) struct Mock(Arc<Mutex<Inner>>);
 
-/// Paths and the kinds of what is there, and what is unique.
-const KINDS: &[(&str, &str, &[&str])] = &[
-    ("services", "services", &["name"]),
-    ("routes", "routes", &["name"]),
-    ("plugins", "plugins", &[]),
-    ("consumers", "consumers", &["username", "custom_id"]),
-    ("consumer_groups", "consumer_groups", &["name"]),
-    ("certificates", "certificates", &[]),
-    ("ca_certificates", "ca_certificates", &["cert"]),
-    ("snis", "snis", &["name"]),
-    ("upstreams", "upstreams", &["name"]),
-    ("targets", "targets", &[]),
-    ("vaults", "vaults", &["prefix"]),
-    ("key-sets", "key_sets", &["name"]),
-    ("keys", "keys", &["name"]),
-    ("key-auths", "keyauth_credentials", &["key"]),
-    ("basic-auths", "basicauth_credentials", &["username"]),
-    ("hmac-auths", "hmacauth_credentials", &["username"]),
-    ("jwts", "jwt_secrets", &["key"]),
-    ("acls", "acls", &[]),
-];
-/// `/consumers/<id>/<path>` → the flat list.
-const NESTED: &[(&str, &str)] = &[
-    ("key-auth", "key-auths"),
-    ("basic-auth", "basic-auths"),
-    ("hmac-auth", "hmac-auths"),
-    ("jwt", "jwts"),
-    ("acls", "acls"),
-];
+/// The kind whose list has a path of its own, or goes by the same name below an upstream.
+fn kind(list: &str) -> Option<Kind> {
+    Kind::all().into_iter().find(|kind| kind.path().unwrap_or(kind.nested()) == list)
+}
+
+/// `/consumers/<id>/<name>` → the flat list.
+fn nested(name: &str) -> Option<&'static str> {
+    let found =
+        Kind::all().into_iter().filter(|kind| kind.owner().is_some_and(|owner| owner.to == "consumers"));
+    found.filter(|kind| kind.nested() == name).find_map(Kind::path)
+}
 
 impl Mock {
     /// Starts it, and a client of it.
@@ -203,16 +186,12 @@ impl Inner {
             (_, ["upstreams", id, "targets", target]) => {
                 self.one(method, "targets", target, body, Some(("upstream", id)))
             }
-            (_, ["consumers", id, nested, credential]) => {
-                match NESTED.iter().find(|(name, _)| name == nested) {
-                    Some((_, list)) => self.one(method, list, credential, body, Some(("consumer", id))),
-                    None => not_found(),
-                }
-            }
-            ("GET", [list]) if KINDS.iter().any(|(path, ..)| path == list) => self.list(list, query, None),
-            (_, [list, id]) if KINDS.iter().any(|(path, ..)| path == list) => {
-                self.one(method, list, id, body, None)
-            }
+            (_, ["consumers", id, name, credential]) => match nested(name) {
+                Some(list) => self.one(method, list, credential, body, Some(("consumer", id))),
+                None => not_found(),
+            },
+            ("GET", [list]) if kind(list).is_some() => self.list(list, query, None),
+            (_, [list, id]) if kind(list).is_some() => self.one(method, list, id, body, None),
             _ => not_found(),
         }
     }
@@ -251,7 +230,12 @@ impl Inner {
         body: Json,
         owner: Option<(&str, &str)>,
     ) -> (u16, Json) {
-        let (_, kind, unique) = KINDS.iter().find(|(path, ..)| *path == list).unwrap();
+        let kind = kind(list).unwrap();
+        let unique = kind.known_by().into_iter().filter_map(|fields| match (kind.collection(), fields) {
+            // One may be there twice.
+            ("certificates", _) | (_, [_, _, ..]) => None,
+            (_, fields) => fields.first().copied(),
+        });
         let rows = self.rows.entry(list.to_owned()).or_default();
         match method.as_str() {
             "GET" => rows.get(id).map_or_else(not_found, |row| (200, row.clone().into())),
@@ -263,12 +247,12 @@ impl Inner {
                 let Json::Object(mut row) = body else {
                     return (400, json!({ "message": "Cannot parse JSON body" }));
                 };
-                for field in *unique {
+                for field in unique {
                     let rival = rows.iter().find(|(other, row_there)| {
-                        *other != id && row.get(*field).is_some() && row_there.get(*field) == row.get(*field)
+                        *other != id && row.get(field).is_some() && row_there.get(field) == row.get(field)
                     });
                     if rival.is_some() {
-                        let value = row[*field].as_str().unwrap();
+                        let value = row[field].as_str().unwrap();
                         let message = format!("UNIQUE violation detected on '{{{field}=\"{value}\"}}'");
                         return (409, json!({ "message": message, "code": 5 }));
                     }
@@ -280,7 +264,7 @@ impl Inner {
                 }
                 row.entry("created_at").or_insert(self.clock.into());
                 row.insert("updated_at".to_owned(), self.clock.into());
-                fill(kind, &mut row);
+                fill(kind.collection(), &mut row);
                 rows.insert(id.to_owned(), row.clone());
                 (200, row.into())
             }

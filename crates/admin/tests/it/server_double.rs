@@ -2,7 +2,7 @@
 //!
 //! Owns: the smallest store that keeps what `postern_config::store` promises. Must not know: what is tested.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -26,7 +26,7 @@ use postern_model::{Kind, Violation};
 use postern_plugins::registry::Registry;
 use postern_secrets::rotate::Engine;
 use postern_secrets::snapshot::Clock;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tower_service::Service;
 use uuid::Uuid;
 
@@ -34,6 +34,8 @@ use uuid::Uuid;
 #[derive(Debug, Default)]
 pub(crate) struct Double {
     state: Mutex<State>,
+    /// What the node has prepared: kind, identifier, body.
+    prepared: Mutex<HashSet<(String, Uuid, String)>>,
     told: tokio::sync::Notify,
 }
 
@@ -114,6 +116,18 @@ impl State {
     }
 }
 
+impl Double {
+    /// Whoever writes by the Admin API has had every row prepared, as it is kept.
+    fn was_prepared(&self, step: &Step, by: &str) {
+        let Step::Put(row, _) = step else { return };
+        let what = (row.kind.clone(), row.id, Value::from(row.body.clone()).to_string());
+        assert!(by == DOCUMENT || self.prepared.lock().unwrap().contains(&what), "not prepared: {what:?}");
+    }
+}
+
+/// Who writes what [`Stub::load`] puts there, which prepares it in another way.
+const DOCUMENT: &str = "document";
+
 #[async_trait]
 impl Store for Double {
     fn name(&self) -> &'static str {
@@ -189,6 +203,7 @@ impl Store for Double {
         let mut next = state.clone();
         let mut deleted = 0;
         for step in write.steps {
+            self.was_prepared(&step, &write.by);
             deleted += next.step(step, &write.by)?;
         }
         *state = next;
@@ -212,7 +227,12 @@ pub(crate) struct Stub {
     pub(crate) engine: Option<Engine>,
     pub(crate) document: Mutex<Option<String>>,
     pub(crate) switched: Mutex<Vec<(String, Option<String>, bool)>>,
+    /// Why an entity cannot be made, if it cannot.
+    pub(crate) refuses: Mutex<Refuses>,
 }
+
+/// The kind and the body of an entity → what is wrong with it: a path, and a message.
+pub(crate) type Refuses = fn(&str, &Map<String, Value>) -> Option<(&'static str, &'static str)>;
 
 #[async_trait]
 impl Node for Stub {
@@ -256,6 +276,16 @@ impl Node for Stub {
         address.is_none_or(|address| address == "127.0.0.1:8000")
     }
 
+    fn prepare(&self, kind: Kind, id: Uuid, body: &Map<String, Value>) -> Result<(), Vec<Violation>> {
+        let refuses = *self.refuses.lock().unwrap();
+        if let Some((path, message)) = refuses(kind.collection(), body) {
+            return Err(vec![Violation::error(path, None, message)]);
+        }
+        let what = (kind.collection().to_owned(), id, Value::from(body.clone()).to_string());
+        self.store.prepared.lock().unwrap().insert(what);
+        Ok(())
+    }
+
     fn document(&self) -> Option<String> {
         self.document.lock().unwrap().clone()
     }
@@ -269,7 +299,7 @@ impl Node for Stub {
         };
         let rows: Vec<Row> = checked.snapshot.services.iter().map(service).collect();
         let steps = rows.into_iter().map(|row| Step::Put(row, Expect::Any)).collect();
-        let write = Write { steps, revision: None, by: "document".to_owned() };
+        let write = Write { steps, revision: None, by: DOCUMENT.to_owned() };
         self.store.write(write).await.unwrap();
         *self.document.lock().unwrap() = Some(String::from_utf8(document.to_vec()).unwrap());
         Ok(())
@@ -334,7 +364,8 @@ impl Api {
     pub(crate) fn with(about: About, options: AdminOptions, engine: Option<Engine>) -> Self {
         let store = Arc::new(Double::default());
         let (document, switched) = (Mutex::default(), Mutex::default());
-        let node = Arc::new(Stub { about, store: Arc::clone(&store), engine, document, switched });
+        let refuses: Mutex<Refuses> = Mutex::new(|_, _| None);
+        let node = Arc::new(Stub { about, store: Arc::clone(&store), engine, document, switched, refuses });
         let admin = Admin::new(store, Arc::clone(&node) as Arc<dyn Node>, clock(), options);
         let peer = Some(Peer { address: [127, 0, 0, 1].into(), certificate: None });
         Self { admin, node, peer }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use postern_admin::server::route::{RESOURCES, Serves};
+use postern_admin::server::route::{Serves, kinds};
 use serde_json::{Value, json};
 
 use super::server_double::Api;
@@ -31,10 +31,10 @@ async fn world() -> (Api, HashMap<String, String>) {
         ("workspaces".to_owned(), "default".to_owned()),
         ("address".to_owned(), "127.0.0.1:8000".to_owned()),
     ]);
-    for resource in &RESOURCES {
-        let example = example(&api, resource.kind, "one").await;
+    for kind in kinds() {
+        let example = example(&api, kind.collection(), "one").await;
         let id = api.done("POST", &example.path, example.body).await.id();
-        for name in [resource.path, Some(resource.nested)].into_iter().flatten() {
+        for name in [kind.path(), Some(kind.nested())].into_iter().flatten() {
             parameters.insert(name.to_owned(), id.clone());
         }
     }
@@ -52,8 +52,8 @@ async fn concrete(
 ) -> Option<String> {
     if let Serves::NestedEntity(parent, child, field) = serves {
         // Its own parent, if it has one of that kind.
-        let id = parameters.get(child.nested)?;
-        let flat = match child.path {
+        let id = parameters.get(child.nested())?;
+        let flat = match child.path() {
             Some(path) => format!("/{path}/{id}"),
             None => {
                 let upstreams = api.get("/upstreams").await.body["data"].as_array().cloned().unwrap();
@@ -67,8 +67,8 @@ async fn concrete(
             }
         };
         let of = api.get(&flat).await.body[field]["id"].as_str().map(ToOwned::to_owned);
-        let of = of.unwrap_or_else(|| parameters[parent.path.unwrap()].clone());
-        return Some(format!("/{}/{of}/{}/{id}", parent.path?, child.nested));
+        let of = of.unwrap_or_else(|| parameters[parent.path().unwrap()].clone());
+        return Some(format!("/{}/{of}/{}/{id}", parent.path()?, child.nested()));
     }
     let example = match serves {
         Serves::Schema | Serves::Validate => "services",
@@ -118,14 +118,14 @@ async fn every_endpoint_is_there_and_takes_its_methods_only() {
         let mut expected = other.unwrap_or(200);
         if let Serves::NestedEntity(parent, child, field) = endpoint.serves {
             // One that is bound to another kind of parent is not below this one.
-            let flat = child.path.map(|path| format!("/{path}/{}", parameters[child.nested]));
+            let flat = child.path().map(|path| format!("/{path}/{}", parameters[child.nested()]));
             if let Some(flat) = flat
                 && api.get(&flat).await.body[field].is_null()
             {
                 assert!(
-                    matches!(child.kind, "plugins" | "services" | "upstreams"),
+                    matches!(child.collection(), "plugins" | "services" | "upstreams"),
                     "{shape} {}",
-                    parent.kind
+                    parent.collection()
                 );
                 expected = 404;
             }

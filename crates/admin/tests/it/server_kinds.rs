@@ -2,7 +2,8 @@
 //!
 //! Owns: the examples that other tests use, too.
 
-use postern_admin::server::route::{RESOURCES, Resource};
+use postern_admin::server::route::kinds;
+use postern_model::Kind;
 use serde_json::{Value, json};
 
 use super::server_double::Api;
@@ -146,16 +147,16 @@ fn holds(large: &Value, small: &Value) -> bool {
 }
 
 /// What stands in a path instead of the identifier.
-fn name_of(resource: &Resource, body: &Value) -> Option<String> {
+fn name_of(kind: Kind, body: &Value) -> Option<String> {
     // Flat groups are not told apart by their name.
-    let by = resource.by.filter(|_| resource.kind != "acls" && resource.kind != "targets")?;
+    let by = kind.path_key().filter(|key| kind.is_unique(key))?;
     Some(body[by].as_str()?.to_owned())
 }
 
 #[tokio::test]
 async fn every_kind_is_created_read_replaced_merged_and_deleted() {
-    for resource in &RESOURCES {
-        let (api, kind) = (Api::new(), resource.kind);
+    for each in kinds() {
+        let (api, kind) = (Api::new(), each.collection());
         let Example { path, body, patch } = example(&api, kind, "one").await;
         let created = api.done("POST", &path, body.clone()).await;
         assert_eq!(created.status, 201, "{kind}");
@@ -166,7 +167,7 @@ async fn every_kind_is_created_read_replaced_merged_and_deleted() {
         let one = format!("{path}/{id}");
         assert_eq!(bare(api.get(&one).await.body), created.body, "{kind}");
         assert_eq!(api.get(&path).await.body["data"], json!([created.body]), "{kind}");
-        if let (Some(name), Some(flat)) = (name_of(resource, &created.body), resource.path) {
+        if let (Some(name), Some(flat)) = (name_of(each, &created.body), each.path()) {
             let name: String = name.bytes().map(|byte| format!("%{byte:02X}")).collect();
             assert_eq!(bare(api.get(&format!("/{flat}/{name}")).await.body), created.body, "{kind} by name");
         }
@@ -209,9 +210,9 @@ async fn every_kind_is_created_read_replaced_merged_and_deleted() {
 
 #[tokio::test]
 async fn what_has_a_path_of_its_own_is_served_there_as_well() {
-    for resource in &RESOURCES {
-        let (api, kind) = (Api::new(), resource.kind);
-        let Some(flat) = resource.path else { continue };
+    for each in kinds() {
+        let (api, kind) = (Api::new(), each.collection());
+        let Some(flat) = each.path() else { continue };
         let Example { path, body, .. } = example(&api, kind, "one").await;
         let created = api.done("POST", &path, body).await;
         let one = format!("/{flat}/{}", created.id());

@@ -19,6 +19,7 @@ use postern_secrets::client::Trust;
 use postern_secrets::rotate::{Engine, EngineOptions};
 use postern_secrets::snapshot::LastKnownGood;
 use rustls::RootCertStore;
+use sd_notify::NotifyState;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::admin;
@@ -92,11 +93,11 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     );
     drop(proxy);
     files.ready(std::process::id())?;
-    tell_service_manager("READY=1");
+    tell_service_manager(NotifyState::Ready);
 
     run(&apply, source, &name, &files).await?;
 
-    tell_service_manager("STOPPING=1");
+    tell_service_manager(NotifyState::Stopping);
     tracing::info!(seconds = drain.as_secs(), "ending: requests under way are finished first");
     status.not_ready();
     if let Some(admin) = admin {
@@ -197,20 +198,9 @@ async fn run(apply: &Arc<Apply<Serve>>, mut source: Source, name: &str, files: &
     }
 }
 
-/// systemd's protocol for services of the type `notify`: a word on a socket that it names. Nobody else listens.
-fn tell_service_manager(word: &str) {
-    if let Some(path) = crate::settings::notify_socket() {
-        let path = path.strip_prefix('@').map_or(path.clone(), |name| format!("\0{name}"));
-        let socket = std::os::unix::net::UnixDatagram::unbound();
-        let address = match path.strip_prefix('\0') {
-            Some(name) => {
-                use std::os::linux::net::SocketAddrExt as _;
-                std::os::unix::net::SocketAddr::from_abstract_name(name)
-            }
-            None => std::os::unix::net::SocketAddr::from_pathname(&path),
-        };
-        if let (Ok(socket), Ok(address)) = (socket, address) {
-            let _ = socket.send_to_addr(word.as_bytes(), &address);
-        }
+/// What systemd is told of a service of the type `notify`. Elsewhere nobody listens.
+fn tell_service_manager(state: NotifyState<'_>) {
+    if let Err(error) = sd_notify::notify(&[state]) {
+        tracing::warn!(%error, "the service manager could not be told of the state of this service");
     }
 }

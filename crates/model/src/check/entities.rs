@@ -68,8 +68,8 @@ impl<'a> Defaults<'a> {
         let mut defaults = Vec::new();
         for entry in entries {
             let path = format!("{PATH}.{}", entry.key.shown());
-            let kinds = crate::entity::DEFINITIONS.iter().filter_map(|definition| definition.defaults);
-            let Some(kind) = kinds.into_iter().find(|kind| **kind == *entry.key.text) else {
+            let mut kinds = crate::entity::definitions().filter_map(|definition| definition.defaults);
+            let Some(kind) = kinds.find(|kind| **kind == *entry.key.text) else {
                 error(
                     path,
                     entry.key.position,

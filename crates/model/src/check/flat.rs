@@ -6,7 +6,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::Checked;
-use crate::entity::{MEMBERSHIPS, id, vault};
+use crate::entity::{MEMBERSHIPS, definitions, id, vault};
 use crate::snapshot::List;
 
 /// An entity by its kind.
@@ -16,32 +16,30 @@ impl Checked {
     /// Every entity with its kind, each after those that it refers to, as [`crate::Kind::check`] gives them: with every
     /// default, and with identifiers wherever they refer to each other.
     pub fn flat(&self) -> Vec<Flat> {
-        let snapshot = &self.snapshot;
-        let mut all = self.flat_vaults();
-        add(&mut all, "ca_certificates", &snapshot.ca_certificates);
-        add(&mut all, "certificates", &snapshot.certificates);
-        add(&mut all, "snis", &snapshot.snis);
-        add(&mut all, "key_sets", &snapshot.key_sets);
-        add(&mut all, "keys", &snapshot.keys);
-        add(&mut all, "consumers", &snapshot.consumers);
-        add(&mut all, "consumer_groups", &snapshot.consumer_groups);
-        all.extend(snapshot.group_members.iter().map(|(consumer, group)| {
+        definitions().flat_map(|definition| self.flat_of(definition.collection)).collect()
+    }
+
+    fn flat_of(&self, collection: &str) -> Vec<Flat> {
+        macro_rules! list {
+            ($($name:ident: $entity:ty $(, $lean:ident)?;)*) => {
+                match collection {
+                    vault::COLLECTION => self.flat_vaults(),
+                    $(stringify!($name) => flat(stringify!($name), &self.snapshot.$name),)*
+                    _ => self.flat_members(),
+                }
+            };
+        }
+        crate::each_list!(list)
+    }
+
+    fn flat_members(&self) -> Vec<Flat> {
+        let flat = self.snapshot.group_members.iter().map(|(consumer, group)| {
             let (consumer, group) = (consumer.to_string(), group.to_string());
             let id = id::by_cache_key(MEMBERSHIPS.collection, &[&group, &consumer]);
             let body = json!({ "id": id, "consumer": { "id": consumer }, "consumer_group": { "id": group } });
             (MEMBERSHIPS.collection, object(body))
-        }));
-        add(&mut all, "keyauth_credentials", &snapshot.keyauth_credentials);
-        add(&mut all, "basicauth_credentials", &snapshot.basicauth_credentials);
-        add(&mut all, "hmacauth_credentials", &snapshot.hmacauth_credentials);
-        add(&mut all, "jwt_secrets", &snapshot.jwt_secrets);
-        add(&mut all, "acls", &snapshot.acls);
-        add(&mut all, "upstreams", &snapshot.upstreams);
-        add(&mut all, "targets", &snapshot.targets);
-        add(&mut all, "services", &snapshot.services);
-        add(&mut all, "routes", &snapshot.routes);
-        add(&mut all, "plugins", &snapshot.plugins);
-        all
+        });
+        flat.collect()
     }
 
     /// A vault is kept as it was written.
@@ -61,8 +59,8 @@ impl Checked {
     }
 }
 
-fn add<T>(all: &mut Vec<Flat>, kind: &'static str, entries: &List<T>) {
-    all.extend(entries.iter().map(|entry| (kind, object(entry.record.to_json()))));
+fn flat<T>(kind: &'static str, entries: &List<T>) -> Vec<Flat> {
+    entries.iter().map(|entry| (kind, object(entry.record.to_json()))).collect()
 }
 
 fn object(json: Json) -> Map<String, Json> {

@@ -4,9 +4,9 @@
 //! that it refers to; decK's `groups` of consumers and `consumers` of groups are memberships. Data goes on to
 //! `entities`, which decodes them.
 
-use crate::document::{COLLECTIONS, Document, Entry, Key, Node, Value};
-use crate::entity::{DEFINITIONS, Definition, MEMBERSHIPS, vault};
-use crate::field::Type;
+use crate::document::{Document, Entry, Key, Node, Value, collections};
+use crate::entity::{Definition, MEMBERSHIPS, TABLE, definitions, vault};
+use crate::field::{Field, Type};
 use crate::violation::{Position, Report, Violation};
 
 /// How many entities a document may have: each takes memory for all of its defaults.
@@ -22,14 +22,10 @@ pub(super) struct Found {
     pub(super) parent: Option<(&'static str, usize)>,
 }
 
-/// Lists that are known by their names, inside which entities.
-pub(crate) const NOT_YET: &[(&str, &[&str])] = &[
-    (
-        "consumers",
-        &["oauth2_credentials", "oauth2_tokens", "mtls_auth_credentials", "keyauth_enc_credentials"],
-    ),
-    ("services", &["filter_chains", "degraphql_routes", "oauth2_tokens", "oauth2_authorization_codes"]),
-    ("routes", &["filter_chains"]),
+/// Lists of which no more is known than their names, inside which entities.
+const BY_NAME: &[(&str, &[&str])] = &[
+    ("consumers", &["oauth2_tokens", "keyauth_enc_credentials"]),
+    ("services", &["degraphql_routes", "oauth2_tokens", "oauth2_authorization_codes"]),
 ];
 
 /// Plugins of groups, under a name of their own.
@@ -38,14 +34,16 @@ const GROUP_PLUGINS: &str = "consumer_group_plugins";
 /// Every entity but the vaults, each after the one that it is nested in.
 pub(super) fn entities(document: &Document, report: &mut Report) -> Vec<Found> {
     let mut walk = Walk { found: Vec::new(), report, is_too_long: false };
-    for name in COLLECTIONS.iter().filter(|name| **name != vault::COLLECTION) {
-        let Some((_, nodes)) = document.collections.iter().find(|(known, _)| known == name) else { continue };
+    for name in collections().filter(|name| *name != vault::COLLECTION) {
+        let Some((_, nodes)) = document.collections.iter().find(|(known, _)| *known == name) else {
+            continue;
+        };
         match of_list(name) {
             Some(definition) => walk.list(definition, name, nodes, name, None),
             None if nodes.is_empty() => {}
             None => {
                 let position = document.root.entry(name).map(|entry| entry.key.position);
-                walk.not_yet(name, (*name).to_owned(), position);
+                walk.not_yet(name, name.to_owned(), position);
             }
         }
     }
@@ -54,11 +52,21 @@ pub(super) fn entities(document: &Document, report: &mut Report) -> Vec<Found> {
 
 /// The names that are read here, so that they are no unknown fields of the entity.
 pub(super) fn names_inside(definition: &Definition) -> Vec<&'static str> {
-    let mut names: Vec<_> = children(definition).iter().map(|child| child.name).collect();
-    names.extend(
-        NOT_YET.iter().filter(|(list, _)| *list == definition.collection).flat_map(|(_, names)| *names),
-    );
-    names
+    let children = children(definition).into_iter().map(|child| child.name);
+    children.chain(not_yet(definition.collection)).collect()
+}
+
+/// The lists that may stand in an entity and are not served: those of other gateways' kinds, and those of which only the
+/// name is known.
+pub(crate) fn not_yet(parent: &str) -> impl Iterator<Item = &'static str> {
+    let refers = move |field: &Field| matches!(field.ty, Type::Foreign(to) if to == parent);
+    let nests = move |definition: &&&Definition| {
+        let mut fields = definition.schema.fields.iter();
+        !definition.is_served && fields.any(|field| refers(field) && !definition.beside.contains(&field.name))
+    };
+    let kinds = TABLE.iter().filter(nests).map(|definition| definition.collection);
+    let by_name = BY_NAME.iter().filter(move |(list, _)| *list == parent).flat_map(|(_, names)| *names);
+    kinds.chain(by_name.copied())
 }
 
 /// The lists that may stand in an entity, each with what is in it, or none where that is a reference.
@@ -79,7 +87,7 @@ struct Child {
 
 fn children(parent: &Definition) -> Vec<Child> {
     let mut children = Vec::new();
-    for definition in DEFINITIONS {
+    for definition in definitions() {
         let refers = |ty: Type| matches!(ty, Type::Foreign(to) if to == parent.collection);
         let Some(field) = definition.schema.fields.iter().find(|field| refers(field.ty)) else { continue };
         children.push(Child { name: definition.collection, definition, field: field.name, is: None });
@@ -154,9 +162,8 @@ impl Walk<'_> {
             return;
         }
         let Some(child) = inside.iter().find(|child| child.name == name) else {
-            let not_yet =
-                NOT_YET.iter().any(|(list, names)| *list == parent.collection && names.contains(&name));
-            if not_yet && entry.value.as_list().is_some_and(|items| !items.is_empty()) {
+            let is_list = entry.value.as_list().is_some_and(|items| !items.is_empty());
+            if is_list && not_yet(parent.collection).any(|list| list == name) {
                 self.not_yet(name, format!("{path}.{name}"), Some(entry.key.position));
             }
             return;

@@ -12,7 +12,7 @@ use super::entities::Item;
 use super::plugin;
 use super::unique::Unique;
 use crate::document::{CONCEALED, Node};
-use crate::entity::{DEFINITIONS, Definition, MEMBERSHIPS, id};
+use crate::entity::{Definition, MEMBERSHIPS, definitions, id};
 use crate::field::Type;
 use crate::value::{Record, Text, Value};
 use crate::violation::{Report, Violation};
@@ -34,7 +34,7 @@ pub(super) fn resolve(items: &mut [Item], report: &mut Report) -> Vec<Uuid> {
         unique: Unique::default(),
         report,
     };
-    for definition in DEFINITIONS {
+    for definition in definitions() {
         for index in by_kind.remove(definition.collection).unwrap_or_default() {
             resolver.item(index, &mut items[index]);
         }

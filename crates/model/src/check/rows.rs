@@ -14,11 +14,8 @@ use super::entities;
 use super::nesting::Found;
 use super::{cycles, typed};
 use crate::document::{Document, Node};
+use crate::entity::MEMBERSHIPS;
 use crate::entity::vault::{self, VaultEntity};
-use crate::entity::{
-    AclGroup, BasicauthCredential, CaCertificate, Certificate, Consumer, ConsumerGroup, HmacauthCredential,
-    JwtSecret, Key, KeySet, KeyauthCredential, MEMBERSHIPS, Plugin, Route, Service, Sni, Target, Upstream,
-};
 use crate::field::Plugins;
 use crate::snapshot::{Entry, List, Snapshot};
 use crate::value::Record;
@@ -60,7 +57,7 @@ struct Table<T> {
 }
 
 macro_rules! tables {
-    ($($name:ident: $entity:ident $(, $lean:ident)?;)*) => {
+    ($($name:ident: $entity:ty $(, $lean:ident)?;)*) => {
         #[derive(Debug, Default)]
         struct Tables {
             $($name: Table<$entity>,)*
@@ -94,26 +91,7 @@ macro_rules! tables {
     };
 }
 
-// Of the kinds of which there may be millions, nobody reads the record once they are typed.
-tables! {
-    services: Service;
-    routes: Route;
-    consumers: Consumer, lean;
-    consumer_groups: ConsumerGroup;
-    keyauth_credentials: KeyauthCredential, lean;
-    basicauth_credentials: BasicauthCredential, lean;
-    hmacauth_credentials: HmacauthCredential, lean;
-    jwt_secrets: JwtSecret, lean;
-    acls: AclGroup, lean;
-    plugins: Plugin;
-    upstreams: Upstream;
-    targets: Target;
-    certificates: Certificate;
-    snis: Sni;
-    ca_certificates: CaCertificate;
-    key_sets: KeySet;
-    keys: Key;
-}
+crate::each_list!(tables);
 
 mod drop_record {
     use super::{Arc, Entry, Record};

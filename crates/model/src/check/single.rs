@@ -15,29 +15,18 @@ use crate::field::Plugins;
 use crate::kind::Checked;
 use crate::violation::{Report, Violation};
 
-/// What is checked.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Single {
-    Vault,
-    Other(&'static Definition),
-}
-
-/// What a vault has besides what its body says.
-const OF_A_VAULT: [&str; 8] =
-    ["id", "name", "prefix", "description", "config", "tags", "created_at", "updated_at"];
-
 /// The body with every default, and the warnings; or all violations.
 pub(crate) fn single(
-    what: Single,
+    definition: &'static Definition,
     json: &Map<String, Json>,
     plugins: &dyn Plugins,
 ) -> Result<Checked, Vec<Violation>> {
     let node = Node::from_json(&Json::Object(json.clone()));
     let mut report = Report::default();
     malformed(&node, &mut report);
-    let body = match what {
-        Single::Vault => vault::check(&node, String::new(), &mut report).map(|_| as_given(json)),
-        Single::Other(definition) => other(definition, node, plugins, &mut report),
+    let body = match definition.collection {
+        vault::COLLECTION => vault::check(&node, String::new(), &mut report).map(|_| as_given(json)),
+        _ => other(definition, node, plugins, &mut report),
     };
     let refused = report.has_errors();
     let mut violations = report.finish();
@@ -54,7 +43,7 @@ pub(crate) fn single(
 /// What is kept of a vault is what was given: decK takes every default that is filled in for a change.
 fn as_given(json: &Map<String, Json>) -> Map<String, Json> {
     let value = |name: &str| json.get(name).cloned().unwrap_or(Json::Null);
-    OF_A_VAULT.iter().map(|name| ((*name).to_owned(), value(name))).collect()
+    vault::SCHEMA.fields.iter().map(|field| (field.name.to_owned(), value(field.name))).collect()
 }
 
 fn other(

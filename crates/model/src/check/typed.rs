@@ -7,7 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::entities::Item;
-use crate::entity::{Foreign, plugin, read, upstream};
+use crate::entity::{Foreign, MEMBERSHIPS, Typed};
 use crate::snapshot::{Entry, List, Snapshot};
 use crate::value::Record;
 use crate::violation::{Report, Violation};
@@ -16,28 +16,16 @@ use crate::violation::{Report, Violation};
 pub(super) fn snapshot(items: Vec<Item>, ids: Vec<Uuid>, report: &mut Report) -> Snapshot {
     let mut snapshot = Snapshot::default();
     for (item, id) in items.into_iter().zip(ids).filter(|(item, _)| item.sound) {
-        let lists = &mut snapshot;
-        match item.found.definition.collection {
-            "services" => add(&mut lists.services, item, id, read, report),
-            "routes" => add(&mut lists.routes, item, id, read, report),
-            "consumers" => add(&mut lists.consumers, item, id, read, report),
-            "consumer_groups" => add(&mut lists.consumer_groups, item, id, read, report),
-            "consumer_group_consumers" => member(&mut lists.group_members, &item.record),
-            "keyauth_credentials" => add(&mut lists.keyauth_credentials, item, id, read, report),
-            "basicauth_credentials" => add(&mut lists.basicauth_credentials, item, id, read, report),
-            "hmacauth_credentials" => add(&mut lists.hmacauth_credentials, item, id, read, report),
-            "jwt_secrets" => add(&mut lists.jwt_secrets, item, id, read, report),
-            "acls" => add(&mut lists.acls, item, id, read, report),
-            "plugins" => add(&mut lists.plugins, item, id, plugin::read, report),
-            "upstreams" => add(&mut lists.upstreams, item, id, read, report),
-            "targets" => add(&mut lists.targets, item, id, upstream::read_target, report),
-            "certificates" => add(&mut lists.certificates, item, id, read, report),
-            "snis" => add(&mut lists.snis, item, id, read, report),
-            "ca_certificates" => add(&mut lists.ca_certificates, item, id, read, report),
-            "key_sets" => add(&mut lists.key_sets, item, id, read, report),
-            "keys" => add(&mut lists.keys, item, id, read, report),
-            other => debug_assert!(false, "{other} has no list"),
+        macro_rules! add_to_its_list {
+            ($($name:ident: $entity:ty $(, $lean:ident)?;)*) => {
+                match item.found.definition.collection {
+                    $(stringify!($name) => add(&mut snapshot.$name, item, id, <$entity as Typed>::read, report),)*
+                    name if name == MEMBERSHIPS.collection => member(&mut snapshot.group_members, &item.record),
+                    other => debug_assert!(false, "{other} has no list"),
+                }
+            };
         }
+        crate::each_list!(add_to_its_list);
     }
     // Both sides may say it.
     snapshot.group_members.sort_unstable();

@@ -8,14 +8,14 @@
 
 mod names;
 
-pub use names::COLLECTIONS;
+pub(crate) use names::collections;
 
 use postern_secrets::nearest::did_you_mean;
 
 use super::Document;
 use super::node::{Kind, Node};
 use crate::violation::{Report, Violation};
-use names::{META, ONLY_DB_LESS, ONLY_DECK};
+use names::{META, ONLY_DECK, only_db_less};
 
 /// Which form a document is written in, as far as its top level shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,9 +149,8 @@ impl Reader<'_> {
     }
 
     fn form(&mut self, transform: bool) -> Form {
-        let first = |names: &[&'static str]| names.iter().find_map(|name| self.root.entry(name));
-        let deck = first(ONLY_DECK);
-        let db_less = first(ONLY_DB_LESS);
+        let deck = ONLY_DECK.iter().find_map(|name| self.root.entry(name));
+        let db_less = only_db_less().find_map(|name| self.root.entry(name));
         match (deck, db_less) {
             (None, None) if transform => Form::Either,
             (None, _) => Form::DbLess,
@@ -171,15 +170,15 @@ impl Reader<'_> {
     }
 
     fn collections(&mut self) -> Vec<(&'static str, Vec<Node>)> {
-        let mut collections = Vec::new();
+        let mut found = Vec::new();
         for entry in self.root.as_map().unwrap_or_default() {
             let name = &*entry.key.text;
             if META.contains(&name) {
                 continue;
             }
-            let Some(known) = COLLECTIONS.iter().find(|known| **known == name) else {
+            let Some(known) = collections().find(|known| *known == name) else {
                 let hint = self.report.hint(|| {
-                    did_you_mean(name, COLLECTIONS.iter().chain(META).copied())
+                    did_you_mean(name, collections().chain(META.iter().copied()))
                         .filter(|_| !entry.key.concealed)
                         .unwrap_or_else(|| "top-level names are services, routes, vaults, ...".to_owned())
                 });
@@ -189,10 +188,10 @@ impl Reader<'_> {
                 continue;
             };
             if !entry.value.is_null() {
-                collections.push((*known, self.entities(known, &entry.value)));
+                found.push((known, self.entities(known, &entry.value)));
             }
         }
-        collections
+        found
     }
 
     fn entities(&mut self, name: &str, node: &Node) -> Vec<Node> {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::definition::{CREATED_AT, Definition, ID, MAY_LACK, TAGS, UPDATED_AT};
 use super::{Foreign, rule};
 use crate::field::{Check, Field, Rule, Schema};
 use crate::value::Text;
@@ -34,16 +34,28 @@ pub struct CaCertificate {
 }
 
 /// Certificates with their keys.
-pub(crate) static CERTIFICATES: Definition =
-    Definition { collection: "certificates", schema: CERTIFICATE, identity: &["cert"], ..PLAIN };
+pub(crate) static CERTIFICATES: Definition = Definition {
+    identity: &["cert"],
+    known_by: &[&["cert", "key"]],
+    ..Definition::top("certificate", "certificates", CERTIFICATE)
+};
 
 /// Server names.
-pub(crate) static SNIS: Definition =
-    Definition { collection: "snis", schema: SNI, endpoint_key: Some("name"), ..PLAIN };
+pub(crate) static SNIS: Definition = Definition {
+    endpoint_key: Some("name"),
+    path_key: Some("name"),
+    inside_only: true,
+    ..Definition::top("sni", "snis", SNI)
+};
 
 /// Authorities.
-pub(crate) static CA_CERTIFICATES: Definition =
-    Definition { collection: "ca_certificates", schema: CA_CERTIFICATE, identity: &["cert"], ..PLAIN };
+pub(crate) static CA_CERTIFICATES: Definition = Definition {
+    identity: &["cert"],
+    derived: &["cert_digest"],
+    known_by: &[&["cert"]],
+    absent: MAY_LACK,
+    ..Definition::top("ca-certificate", "ca_certificates", CA_CERTIFICATE)
+};
 
 /// The fields and checks of a certificate.
 pub const CERTIFICATE: Schema = Schema {

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::definition::{CREATED_AT, Definition, ID, MAY_HIDE, TAGS, UPDATED_AT};
 use super::{Foreign, rule};
 use crate::field::{Check, Field, Rule, Schema};
 use crate::value::Text;
@@ -72,48 +72,78 @@ pub struct AclGroup {
 
 /// Consumers.
 pub(crate) static CONSUMERS: Definition = Definition {
-    collection: "consumers",
-    schema: CONSUMER,
     endpoint_key: Some("username"),
     identity: &["custom_id"],
-    ..PLAIN
+    path_key: Some("username"),
+    ..Definition::top("consumer", "consumers", CONSUMER)
 };
 
 /// Groups of consumers.
-pub(crate) static CONSUMER_GROUPS: Definition =
-    Definition { collection: "consumer_groups", schema: CONSUMER_GROUP, endpoint_key: Some("name"), ..PLAIN };
+pub(crate) static CONSUMER_GROUPS: Definition = Definition {
+    endpoint_key: Some("name"),
+    path_key: Some("name"),
+    absent: MAY_HIDE,
+    is_validated: false,
+    ..Definition::top("consumer-group", "consumer_groups", CONSUMER_GROUP)
+};
+
+/// Who belongs to which group.
+pub(crate) static MEMBERSHIPS: Definition = Definition {
+    cache_key: &["consumer_group", "consumer"],
+    is_validated: false,
+    ..Definition::inside("consumer-group-consumer", "consumer_group_consumers", MEMBERSHIP)
+};
 
 /// Keys of consumers.
 pub(crate) static KEYAUTH_CREDENTIALS: Definition = Definition {
-    collection: "keyauth_credentials",
-    schema: KEYAUTH_CREDENTIAL,
     identity: &["consumer"],
-    ..PLAIN
+    path_key: Some("key"),
+    generated: &["key"],
+    ..Definition::of_consumer("key-auth", "keyauth_credentials", KEYAUTH_CREDENTIAL, "key-auths", "key-auth")
 };
 
 /// Passwords of consumers.
 pub(crate) static BASICAUTH_CREDENTIALS: Definition = Definition {
-    collection: "basicauth_credentials",
-    schema: BASICAUTH_CREDENTIAL,
     cache_key: &["username"],
-    ..PLAIN
+    path_key: Some("username"),
+    hashed: &["password"],
+    ..Definition::of_consumer(
+        "basic-auth",
+        "basicauth_credentials",
+        BASICAUTH_CREDENTIAL,
+        "basic-auths",
+        "basic-auth",
+    )
 };
 
 /// Keys for signatures.
 pub(crate) static HMACAUTH_CREDENTIALS: Definition = Definition {
-    collection: "hmacauth_credentials",
-    schema: HMACAUTH_CREDENTIAL,
     cache_key: &["username"],
-    ..PLAIN
+    path_key: Some("username"),
+    generated: &["secret"],
+    ..Definition::of_consumer(
+        "hmac-auth",
+        "hmacauth_credentials",
+        HMACAUTH_CREDENTIAL,
+        "hmac-auths",
+        "hmac-auth",
+    )
 };
 
 /// What tokens are checked by.
-pub(crate) static JWT_SECRETS: Definition =
-    Definition { collection: "jwt_secrets", schema: JWT_SECRET, cache_key: &["key"], ..PLAIN };
+pub(crate) static JWT_SECRETS: Definition = Definition {
+    cache_key: &["key"],
+    path_key: Some("key"),
+    generated: &["key", "secret"],
+    ..Definition::of_consumer("jwt-auth", "jwt_secrets", JWT_SECRET, "jwts", "jwt")
+};
 
 /// Groups in the sense of the plugin `acl`.
-pub(crate) static ACLS: Definition =
-    Definition { collection: "acls", schema: ACL_GROUP, cache_key: &["consumer", "group"], ..PLAIN };
+pub(crate) static ACLS: Definition = Definition {
+    cache_key: &["consumer", "group"],
+    path_key: Some("group"),
+    ..Definition::of_consumer("acl-group", "acls", ACL_GROUP, "acls", "acls")
+};
 
 /// The fields and checks of a consumer.
 pub const CONSUMER: Schema = Schema {
@@ -228,14 +258,18 @@ pub const ACL_GROUP: Schema = Schema {
     checks: &[],
 };
 
-pub(super) const MEMBERSHIP_FIELDS: &[Field] = &[
-    ID,
-    CREATED_AT,
-    UPDATED_AT,
-    CONSUMER_FIELD,
-    Field::foreign("consumer_group", "consumer_groups").required().doc("The group."),
-    TAGS,
-];
+/// The fields of a membership.
+pub const MEMBERSHIP: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        CONSUMER_FIELD,
+        Field::foreign("consumer_group", "consumer_groups").required().doc("The group."),
+        TAGS,
+    ],
+    checks: &[],
+};
 
 const CONSUMER_FIELD: Field = Field::foreign("consumer", "consumers").required().doc("Whose it is.");
 

@@ -1,21 +1,22 @@
-//! All that is to be known of a kind of entity, and the list of all kinds.
+//! All that is to be known of a kind of entity, and the table of all kinds.
 //!
-//! Owns: the list, in an order in which each kind refers to earlier ones only, and the fields that all have. Must not
-//! know: documents. Vaults are not in it: what they take is for `postern_secrets` to say.
+//! Owns: the table, in the order in which decK writes them, so that each kind comes after those that it refers to; and the
+//! fields that all have. Must not know: documents, HTTP. Whoever handles all kinds alike reads it: documents, the editor's
+//! schema, [`crate::Kind`] for all outside this crate. Typed lists follow from [`crate::each_list`].
 
 use serde::de::DeserializeOwned;
 
-use super::{certificate, consumer, key, plugin, route, service, upstream};
+use super::{certificate, consumer, elsewhere, key, plugin, route, service, upstream, vault};
 use crate::decode::verify::verify;
 use crate::document::{FormatVersion, Node};
 use crate::field::{Field, Rule, Schema, TEXT, Type};
 use crate::value::Record;
 use crate::violation::Report;
 
-/// A kind of entity.
+/// A kind of entity: a row of the table.
 #[derive(Debug)]
 pub(crate) struct Definition {
-    /// The name of its lists, of its table and of its part of the Admin API.
+    /// The name of its lists in files, of its rows and of its schema: `jwt_secrets`.
     pub(crate) collection: &'static str,
     /// Its fields.
     pub(crate) schema: Schema,
@@ -35,13 +36,45 @@ pub(crate) struct Definition {
     pub(crate) rewrite: Option<Rewrite>,
     /// Puts the last hand to a record: what follows from other fields.
     pub(crate) settle: Option<fn(&mut Record)>,
+
+    /// The path of all of them in the Admin API: `jwts`; none where there is no such list.
+    pub(crate) path: Option<&'static str>,
+    /// Its name below an entity that it refers to: `jwt`.
+    pub(crate) nested: &'static str,
+    /// The field whose value may stand in a path instead of the identifier.
+    pub(crate) path_key: Option<&'static str>,
+    /// The field that names the entity below which clients write it, where they do.
+    pub(crate) owner: Option<&'static str>,
+    /// Fields that the gateway generates where the client gives none.
+    pub(crate) generated: &'static [&'static str],
+    /// Fields that are kept as hashes: what is read is not what was written.
+    pub(crate) hashed: &'static [&'static str],
+    /// Fields that follow from others.
+    pub(crate) derived: &'static [&'static str],
+
+    /// What decK calls one of them: `jwt-auth`.
+    pub(crate) deck_name: &'static str,
+    /// The sets of fields by which decK knows one again, where they are not those that are unique.
+    pub(crate) known_by: &'static [&'static [&'static str]],
+    /// Fields that refer to entities inside which it cannot stand in a file of decK's.
+    pub(crate) beside: &'static [&'static str],
+    /// Whether it stands inside others only in files of decK's.
+    pub(crate) inside_only: bool,
+    /// Fields besides those that are secret which may hold credentials, with dots on the way to those inside.
+    pub(crate) masked: &'static [&'static str],
+    /// Statuses of the list by which a gateway says that it knows no such kind.
+    pub(crate) absent: &'static [u16],
+    /// Whether gateways check one by `/schemas/.../validate`.
+    pub(crate) is_validated: bool,
+    /// Whether this gateway has such entities, too. Others are known because other gateways have them.
+    pub(crate) is_served: bool,
 }
 
 /// What was written, at which path, in a file of which version → the same in other words, or none where they are right.
 pub(super) type Rewrite = fn(&Node, Option<FormatVersion>, &str, &mut Report) -> Option<Node>;
 
 /// A kind of entity about which there is nothing special to say.
-pub(super) const PLAIN: Definition = Definition {
+const PLAIN: Definition = Definition {
     collection: "",
     schema: Schema { fields: &[], checks: &[] },
     endpoint_key: None,
@@ -52,47 +85,106 @@ pub(super) const PLAIN: Definition = Definition {
     shorthands: &[],
     rewrite: None,
     settle: None,
+    path: None,
+    nested: "",
+    path_key: None,
+    owner: None,
+    generated: &[],
+    hashed: &[],
+    derived: &[],
+    deck_name: "",
+    known_by: &[],
+    beside: &[],
+    inside_only: false,
+    masked: &[],
+    absent: &[],
+    is_validated: true,
+    is_served: true,
 };
 
-/// Who belongs to which group.
-pub(crate) static MEMBERSHIPS: Definition = Definition {
-    collection: "consumer_group_consumers",
-    schema: Schema { fields: consumer::MEMBERSHIP_FIELDS, checks: &[] },
-    cache_key: &["consumer_group", "consumer"],
-    ..PLAIN
-};
+/// A list that gateways may lack.
+pub(super) const MAY_LACK: &[u16] = &[404];
+/// One that they may also not show to everybody.
+pub(super) const MAY_HIDE: &[u16] = &[403, 404];
 
-/// Every kind, each after those that it refers to.
-pub(crate) static DEFINITIONS: &[&Definition] = &[
-    &certificate::CA_CERTIFICATES,
-    &certificate::CERTIFICATES,
-    &certificate::SNIS,
-    &key::KEY_SETS,
-    &key::KEYS,
-    &consumer::CONSUMERS,
-    &consumer::CONSUMER_GROUPS,
-    &MEMBERSHIPS,
-    &consumer::KEYAUTH_CREDENTIALS,
-    &consumer::BASICAUTH_CREDENTIALS,
-    &consumer::HMACAUTH_CREDENTIALS,
-    &consumer::JWT_SECRETS,
-    &consumer::ACLS,
-    &upstream::UPSTREAMS,
-    &upstream::TARGETS,
-    &service::SERVICES,
-    &route::ROUTES,
-    &plugin::PLUGINS,
-];
+impl Definition {
+    /// A kind whose lists have the same name in files and everywhere in the Admin API.
+    pub(super) const fn top(deck_name: &'static str, collection: &'static str, schema: Schema) -> Self {
+        Self { collection, schema, path: Some(collection), nested: collection, deck_name, ..PLAIN }
+    }
 
-/// A kind by the name of its lists.
-pub(crate) fn definition(collection: &str) -> Option<&'static Definition> {
-    DEFINITIONS.iter().copied().find(|definition| definition.collection == collection)
+    /// A credential: a list of all of them, and one below each consumer.
+    pub(super) const fn of_consumer(
+        deck_name: &'static str,
+        collection: &'static str,
+        schema: Schema,
+        path: &'static str,
+        nested: &'static str,
+    ) -> Self {
+        Self {
+            path: Some(path),
+            nested,
+            owner: Some("consumer"),
+            inside_only: true,
+            absent: MAY_LACK,
+            ..Self::top(deck_name, collection, schema)
+        }
+    }
+
+    /// A kind without a list of its own.
+    pub(super) const fn inside(deck_name: &'static str, collection: &'static str, schema: Schema) -> Self {
+        Self { path: None, inside_only: true, ..Self::top(deck_name, collection, schema) }
+    }
 }
 
-/// Checks a record without references, and gives it its type.
-pub(crate) fn read<T: DeserializeOwned>(record: &Record) -> Result<T, String> {
-    verify(record)?;
-    record.read()
+/// The table: every kind, in decK's order, each after those that it refers to.
+pub(crate) static TABLE: &[&Definition] = &[
+    &certificate::CERTIFICATES,
+    &certificate::CA_CERTIFICATES,
+    &consumer::CONSUMERS,
+    &vault::VAULTS,
+    &elsewhere::PARTIALS,
+    &key::KEY_SETS,
+    &consumer::CONSUMER_GROUPS,
+    &certificate::SNIS,
+    &service::SERVICES,
+    &upstream::UPSTREAMS,
+    &key::KEYS,
+    &consumer::KEYAUTH_CREDENTIALS,
+    &consumer::HMACAUTH_CREDENTIALS,
+    &consumer::JWT_SECRETS,
+    &consumer::BASICAUTH_CREDENTIALS,
+    &elsewhere::OAUTH2_CREDENTIALS,
+    &consumer::ACLS,
+    &elsewhere::MTLS_AUTH_CREDENTIALS,
+    &route::ROUTES,
+    &upstream::TARGETS,
+    &consumer::MEMBERSHIPS,
+    &plugin::PLUGINS,
+    &elsewhere::FILTER_CHAINS,
+];
+
+/// Every kind that this gateway has.
+pub(crate) fn definitions() -> impl Iterator<Item = &'static Definition> {
+    TABLE.iter().copied().filter(|definition| definition.is_served)
+}
+
+/// One of those by the name of its lists.
+pub(crate) fn definition(collection: &str) -> Option<&'static Definition> {
+    definitions().find(|definition| definition.collection == collection)
+}
+
+/// An entity that has a list in a [`crate::Snapshot`].
+pub(crate) trait Typed: Sized {
+    /// Checks a record without references, and gives it its type.
+    fn read(record: &Record) -> Result<Self, String>;
+}
+
+impl<T: DeserializeOwned> Typed for T {
+    fn read(record: &Record) -> Result<Self, String> {
+        verify(record)?;
+        record.read()
+    }
 }
 
 /// The identifier.

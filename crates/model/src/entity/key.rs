@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::definition::{CREATED_AT, Definition, ID, MAY_HIDE, TAGS, UPDATED_AT};
 use super::{Foreign, rule};
 use crate::field::{Check, Field, Rule, Schema};
 use crate::value::Text;
@@ -35,16 +35,26 @@ pub struct Pem {
 }
 
 /// Sets of keys.
-pub(crate) static KEY_SETS: Definition =
-    Definition { collection: "key_sets", schema: KEY_SET, endpoint_key: Some("name"), ..PLAIN };
+pub(crate) static KEY_SETS: Definition = Definition {
+    endpoint_key: Some("name"),
+    path: Some("key-sets"),
+    nested: "key-sets",
+    path_key: Some("name"),
+    absent: MAY_HIDE,
+    is_validated: false,
+    ..Definition::top("key-set", "key_sets", KEY_SET)
+};
 
 /// Keys.
 pub(crate) static KEYS: Definition = Definition {
-    collection: "keys",
-    schema: KEY,
     endpoint_key: Some("name"),
     cache_key: &["kid", "set"],
-    ..PLAIN
+    path_key: Some("name"),
+    known_by: &[&["name"]],
+    masked: &["pem"],
+    absent: MAY_HIDE,
+    is_validated: false,
+    ..Definition::top("key", "keys", KEY)
 };
 
 /// The fields of a set of keys.

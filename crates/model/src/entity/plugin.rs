@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::definition::{CREATED_AT, Definition, ID, TAGS, Typed, UPDATED_AT};
 use super::service::Protocol;
 use super::{Foreign, rule};
 use crate::decode::verify::verify;
@@ -28,11 +28,10 @@ pub struct Plugin {
 
 /// Plugins.
 pub(crate) static PLUGINS: Definition = Definition {
-    collection: "plugins",
-    schema: SCHEMA,
     // Kong's order, by which the identifier is made; the group came later.
     cache_key: &["name", "route", "service", "consumer", "consumer_group"],
-    ..PLAIN
+    path_key: Some("instance_name"),
+    ..Definition::top("plugin", "plugins", SCHEMA)
 };
 
 /// The fields of a plugin. Those of its `config` depend on its name, and so does the default of `protocols`.
@@ -70,33 +69,34 @@ pub const SCHEMA: Schema = Schema {
 
 const PROTOCOL: Field = Field::new("", Type::String).rules(&[Rule::OneOf(super::service::PROTOCOLS)]);
 
-/// Checks and types a plugin whose references are filled in.
-pub(crate) fn read(record: &Record) -> Result<Plugin, String> {
-    /// All but the configuration, which stays a record.
-    #[derive(Deserialize)]
-    struct Outside {
-        name: Text,
-        instance_name: Option<Text>,
-        service: Option<Foreign>,
-        route: Option<Foreign>,
-        consumer: Option<Foreign>,
-        consumer_group: Option<Foreign>,
-        protocols: Vec<Protocol>,
-        enabled: bool,
+impl Typed for Plugin {
+    fn read(record: &Record) -> Result<Self, String> {
+        /// All but the configuration, which stays a record.
+        #[derive(Deserialize)]
+        struct Outside {
+            name: Text,
+            instance_name: Option<Text>,
+            service: Option<Foreign>,
+            route: Option<Foreign>,
+            consumer: Option<Foreign>,
+            consumer_group: Option<Foreign>,
+            protocols: Vec<Protocol>,
+            enabled: bool,
+        }
+        verify(record)?;
+        let Outside { name, instance_name, service, route, consumer, consumer_group, protocols, enabled } =
+            record.read()?;
+        let id = |foreign: Option<Foreign>| foreign.map(|foreign| foreign.id);
+        Ok(Self {
+            name,
+            instance_name,
+            service: id(service),
+            route: id(route),
+            consumer: id(consumer),
+            consumer_group: id(consumer_group),
+            protocols,
+            enabled,
+            config: record.record("config").cloned().unwrap_or_default(),
+        })
     }
-    verify(record)?;
-    let Outside { name, instance_name, service, route, consumer, consumer_group, protocols, enabled } =
-        record.read()?;
-    let id = |foreign: Option<Foreign>| foreign.map(|foreign| foreign.id);
-    Ok(Plugin {
-        name,
-        instance_name,
-        service: id(service),
-        route: id(route),
-        consumer: id(consumer),
-        consumer_group: id(consumer_group),
-        protocols,
-        enabled,
-        config: record.record("config").cloned().unwrap_or_default(),
-    })
 }

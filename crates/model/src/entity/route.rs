@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::definition::{CREATED_AT, Definition, ID, TAGS, UPDATED_AT};
 use super::service::Protocol;
 use super::{Foreign, rule};
 use crate::decode::merge::edited;
@@ -65,14 +65,13 @@ pub enum PathHandling {
 
 /// Routes.
 pub(crate) static ROUTES: Definition = Definition {
-    collection: "routes",
-    schema: SCHEMA,
     endpoint_key: Some("name"),
     holds: &["service"],
     identity: &["service", "protocols", "methods", "hosts", "paths", "headers", "snis"],
     defaults: Some("route"),
     rewrite: Some(rewrite),
-    ..PLAIN
+    path_key: Some("name"),
+    ..Definition::top("route", "routes", SCHEMA)
 };
 
 /// The fields and checks of a route.

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT, UUID};
+use super::definition::{CREATED_AT, Definition, ID, TAGS, UPDATED_AT, UUID};
 use super::{Foreign, rule};
 use crate::decode::merge::edited;
 use crate::document::{Entry, FormatVersion, Key, Node};
@@ -78,15 +78,15 @@ impl Protocol {
 
 /// Services.
 pub(crate) static SERVICES: Definition = Definition {
-    collection: "services",
-    schema: SCHEMA,
     endpoint_key: Some("name"),
     holds: &["client_certificate", "ca_certificates"],
     identity: &["protocol", "host", "port", "path"],
     defaults: Some("service"),
     shorthands: &[Field::string("url").doc("Short for protocol, host, port and path.")],
     rewrite: Some(rewrite),
-    ..PLAIN
+    path_key: Some("name"),
+    beside: &["client_certificate"],
+    ..Definition::top("service", "services", SCHEMA)
 };
 
 /// The fields and checks of a service. `url` is short for `protocol`, `host`, `port` and `path`.

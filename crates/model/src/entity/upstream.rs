@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
-use super::definition::{CREATED_AT, Definition, ID, PLAIN, TAGS, UPDATED_AT};
+use super::definition::{CREATED_AT, Definition, ID, TAGS, UPDATED_AT};
 use super::{Foreign, rule};
 use crate::field::{Check, Default, Field, Rule, Schema, TEXT, Type};
 use crate::value::{Record, Text, Value};
@@ -140,6 +140,7 @@ pub struct Target {
     /// Whose it is.
     pub upstream: Foreign,
     /// `host:port`.
+    #[serde(deserialize_with = "target")]
     pub target: Text,
     /// Its share; 0 takes it out.
     pub weight: u32,
@@ -147,22 +148,23 @@ pub struct Target {
 
 /// Upstreams.
 pub(crate) static UPSTREAMS: Definition = Definition {
-    collection: "upstreams",
-    schema: SCHEMA,
     endpoint_key: Some("name"),
     holds: &["client_certificate"],
     defaults: Some("upstream"),
-    ..PLAIN
+    path_key: Some("name"),
+    beside: &["client_certificate"],
+    masked: &["healthchecks.active.headers"],
+    ..Definition::top("upstream", "upstreams", SCHEMA)
 };
 
 /// Targets of upstreams.
 pub(crate) static TARGETS: Definition = Definition {
-    collection: "targets",
-    schema: TARGET,
     cache_key: &["upstream", "target"],
     defaults: Some("target"),
-    settle: Some(with_port),
-    ..PLAIN
+    settle: Some(settle),
+    path_key: Some("target"),
+    owner: Some("upstream"),
+    ..Definition::inside("target", "targets", TARGET)
 };
 
 /// The fields and checks of an upstream.
@@ -396,24 +398,27 @@ fn hashing(upstream: &Record) -> Result<(), (&'static str, String)> {
     Ok(())
 }
 
-/// Checks and types a target whose references are filled in.
-pub(crate) fn read_target(record: &Record) -> Result<Target, String> {
-    crate::decode::verify::verify(record)?;
-    let mut record = record.clone();
-    with_port(&mut record);
-    record.read()
-}
-
 /// The port that a target has when it names none.
 const DEFAULT_PORT: u16 = 8000;
 
-fn with_port(target: &mut Record) {
-    let Some(text) = target.text("target") else { return };
-    let is_address = text.parse::<std::net::Ipv6Addr>().is_ok();
-    let with_port = match text.rsplit_once(':') {
-        _ if is_address => format!("[{text}]:{DEFAULT_PORT}"),
-        Some((_, port)) if !port.ends_with(']') => return,
-        _ => format!("{text}:{DEFAULT_PORT}"),
-    };
-    target.set("target", Value::Text(Text::from(with_port.as_str())));
+/// A target may be given its port once its references are filled in.
+fn target<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+    let text = Text::deserialize(deserializer)?;
+    Ok(with_port(&text).map_or(text, |target| Text::from(target.as_str())))
+}
+
+fn settle(target: &mut Record) {
+    if let Some(text) = target.text("target").and_then(with_port) {
+        target.set("target", Value::Text(Text::from(text.as_str())));
+    }
+}
+
+/// The same with a port, where it names none.
+pub fn with_port(target: &str) -> Option<String> {
+    let is_address = target.parse::<std::net::Ipv6Addr>().is_ok();
+    match target.rsplit_once(':') {
+        _ if is_address => Some(format!("[{target}]:{DEFAULT_PORT}")),
+        Some((_, port)) if !port.ends_with(']') => None,
+        _ => Some(format!("{target}:{DEFAULT_PORT}")),
+    }
 }

@@ -11,15 +11,40 @@ use postern_secrets::nearest::did_you_mean;
 use postern_secrets::{Kind, Settings, reserved_prefixes};
 use uuid::Uuid;
 
+use super::definition::{CREATED_AT, Definition, ID, MAY_HIDE, TAGS, UPDATED_AT};
 use super::{Fields, id};
 use crate::document::Node;
+use crate::field::{Field, Schema, Type};
 use crate::violation::{Position, Report};
 
 /// The top-level name of vaults.
 pub const COLLECTION: &str = "vaults";
 
-const FIELDS: &[&str] =
-    &["id", "name", "prefix", "description", "config", "tags", "created_at", "updated_at"];
+/// Vaults.
+pub(crate) static VAULTS: Definition = Definition {
+    endpoint_key: Some("prefix"),
+    path_key: Some("prefix"),
+    absent: MAY_HIDE,
+    ..Definition::top("vault", COLLECTION, SCHEMA)
+};
+
+/// The fields of a vault. Those of its `config` depend on its `name`, and are for `postern_secrets` to say.
+pub const SCHEMA: Schema = Schema {
+    fields: &[
+        ID,
+        CREATED_AT,
+        UPDATED_AT,
+        Field::string("prefix")
+            .required()
+            .unique()
+            .doc("The name of the vault in references: {vault://<prefix>/...}."),
+        Field::string("name").required().doc("The kind of vault."),
+        Field::string("description").doc("For people."),
+        Field::new("config", Type::Any).doc("What the kind of vault takes."),
+        TAGS,
+    ],
+    checks: &[],
+};
 
 /// A checked vault.
 #[derive(Clone, Debug)]
@@ -45,7 +70,8 @@ pub struct VaultEntity {
 /// Checks one item of `vaults`; `None` when it has errors, which are then in the report.
 pub(crate) fn check(node: &Node, path: String, report: &mut Report) -> Option<VaultEntity> {
     node.as_map()?;
-    let mut fields = Fields::new(node, path, FIELDS, report);
+    let known: Vec<&str> = SCHEMA.fields.iter().map(|field| field.name).collect();
+    let mut fields = Fields::new(node, path, &known, report);
     let given_id = fields.uuid("id");
     let description = fields.text("description").map(ToOwned::to_owned);
     let tags = fields.tags();

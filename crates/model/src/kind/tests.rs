@@ -81,7 +81,7 @@ fn what_is_unique_and_what_refers_to_what() {
     let routes = Kind::named("routes").unwrap();
     let route = body(json!({"name": "r", "service": {"id": one}}));
     assert_eq!(routes.keys(&route), [Key { fields: &["name"], values: vec![json!("r")] }]);
-    let refers = Refers { field: "service", to: "services", holds: true, many: false };
+    let refers = Refers { field: "service", to: "services", holds: true, many: false, nests: true };
     assert_eq!(routes.references(&route), [(refers, one)]);
     assert!(routes.keys(&body(json!({"name": null}))).is_empty());
     let services = Kind::named("services").unwrap();

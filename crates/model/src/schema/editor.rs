@@ -7,10 +7,10 @@ use postern_secrets::{Kind, field as of_vaults};
 use serde_json::{Map, Value as Json, json};
 
 use super::{default_of_vault, description, shown_number};
-use crate::check::{NOT_YET, nested};
+use crate::check::{nested, not_yet};
 use crate::decode::default;
-use crate::document::COLLECTIONS;
-use crate::entity::{self, DEFINITIONS, Definition};
+use crate::document::collections;
+use crate::entity::{self, Definition, definitions};
 use crate::field::{Field, PluginSchema, Plugins, Rule, Type};
 use crate::value::Value;
 
@@ -18,13 +18,14 @@ use crate::value::Value;
 pub fn json_schema(plugins: &dyn Plugins) -> Json {
     let mut properties = Map::new();
     let mut kinds = Map::new();
-    for collection in COLLECTIONS {
-        properties.insert((*collection).to_owned(), top_level(collection));
+    for collection in collections() {
+        properties.insert(collection.to_owned(), top_level(collection));
     }
-    for definition in DEFINITIONS {
+    for definition in definitions() {
         kinds.insert(definition.collection.to_owned(), of_kind(definition, plugins));
     }
-    kinds.insert(entity::vault::COLLECTION.to_owned(), vault());
+    let with_defaults = definitions().filter_map(|definition| definition.defaults);
+    let with_defaults: Map<String, Json> = with_defaults.map(|key| (key.to_owned(), json!({}))).collect();
     let meta = json!({
         "_format_version": { "enum": ["3.0", "2.1", "1.1"], "default": "3.0",
             "description": "The version of the form, in quotes. Before 3.0 expressions in paths are not marked with ~." },
@@ -38,7 +39,7 @@ pub fn json_schema(plugins: &dyn Plugins) -> Json {
                 "description": "Tags that every entity of the document bears." },
             "defaults": { "type": ["object", "null"], "additionalProperties": false,
                 "description": "What fields are where an entity does not say.",
-                "properties": { "service": {}, "route": {}, "upstream": {}, "target": {} } },
+                "properties": with_defaults },
         } },
         "_plugin_configs": { "type": ["object", "null"], "additionalProperties": { "type": ["object", "null"] },
             "description": "Configurations that plugins share by _config." },
@@ -60,7 +61,6 @@ fn top_level(collection: &str) -> Json {
     let name = if collection == "consumer_group_plugins" { "plugins" } else { collection };
     let mut items = match entity::definition(name) {
         Some(_) => json!({ "$ref": format!("#/$defs/{name}") }),
-        None if name == entity::vault::COLLECTION => json!({ "$ref": format!("#/$defs/{name}") }),
         None => {
             return json!({ "type": ["array", "null"], "items": { "type": "object" }, "description": "Not supported yet." });
         }
@@ -88,11 +88,9 @@ fn of_kind(definition: &'static Definition, plugins: &dyn Plugins) -> Json {
         };
         properties.insert(name.to_owned(), json!({ "type": ["array", "null"], "items": items }));
     }
-    for name in
-        NOT_YET.iter().filter(|(list, _)| *list == definition.collection).flat_map(|(_, names)| *names)
-    {
+    for name in not_yet(definition.collection) {
         let list = json!({ "type": ["array", "null"], "description": "Not supported yet." });
-        properties.insert((*name).to_owned(), list);
+        properties.insert(name.to_owned(), list);
     }
     let mut schema = object(properties);
     let required = required(definition.schema.fields);
@@ -100,8 +98,10 @@ fn of_kind(definition: &'static Definition, plugins: &dyn Plugins) -> Json {
     if !required.is_empty() && definition.shorthands.is_empty() && definition.defaults.is_none() {
         schema["required"] = required.into();
     }
-    if definition.collection == "plugins" {
-        with_plugins(&mut schema, plugins);
+    match definition.collection {
+        "plugins" => with_plugins(&mut schema, plugins),
+        entity::vault::COLLECTION => with_vaults(&mut schema),
+        _ => {}
     }
     schema
 }
@@ -145,19 +145,13 @@ fn of_plugin(plugin: &PluginSchema) -> Json {
     schema
 }
 
-fn vault() -> Json {
-    let text = json!({ "type": ["string", "null"] });
-    let mut schema = object(Map::new());
-    schema["properties"] = json!({
-        "id": text, "description": text, "_comment": text, "_ignore": { "type": ["array", "null"] },
-        "name": { "enum": Kind::ALL.map(Kind::name), "description": "The kind of vault." },
-        "prefix": { "type": "string", "pattern": "^[a-z][a-z0-9-]*[a-z0-9]$",
-            "description": "The name of the vault in references: {vault://<prefix>/...}." },
-        "config": { "type": ["object", "null"] },
-        "tags": { "type": ["array", "null"], "items": { "type": "string" } },
-        "created_at": { "type": ["integer", "null"] }, "updated_at": { "type": ["integer", "null"] },
-    });
-    schema["required"] = json!(["name", "prefix"]);
+fn with_vaults(schema: &mut Json) {
+    let properties = &mut schema["properties"];
+    properties["name"] =
+        json!({ "enum": Kind::ALL.map(Kind::name), "description": properties["name"]["description"] });
+    properties["prefix"]["type"] = "string".into();
+    properties["prefix"]["pattern"] = "^[a-z][a-z0-9-]*[a-z0-9]$".into();
+    properties["config"]["type"] = json!(["object", "null"]);
     let rules = Kind::ALL.map(|kind| {
         let fields = kind
             .fields()
@@ -171,7 +165,6 @@ fn vault() -> Json {
         })
     });
     schema["allOf"] = rules.into_iter().collect();
-    schema
 }
 
 fn of_vault_field(field: &of_vaults::Field) -> Json {

@@ -78,7 +78,7 @@ async fn the_service_manager_is_told() {
         let mut buffer = [0; 64];
         let read = tokio::time::timeout(std::time::Duration::from_secs(30), socket.recv(&mut buffer)).await;
         let length = read.expect("it is told something").expect("a datagram");
-        String::from_utf8_lossy(&buffer[..length]).into_owned()
+        String::from_utf8_lossy(&buffer[..length]).trim_end().to_owned()
     };
     assert_eq!(told().await, "READY=1");
     gateway.signal("-TERM");

@@ -4,12 +4,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use postern_model::Kind;
+use postern_model::kind::Refers;
 use postern_secrets::nearest::did_you_mean;
 use serde_json::{Value as Json, json};
 use uuid::Uuid;
 
 use super::super::Problems;
-use super::super::kinds::{Body, Kind, Place, Reference, referred};
+use super::super::kinds::{self, Body, Place, referred};
 use super::super::mask::Mask;
 use super::super::present::{Existing, Present};
 use super::super::schema;
@@ -20,7 +22,7 @@ use super::Goal;
 /// A wanted entity that can be written.
 #[derive(Clone, Debug)]
 pub(super) struct One {
-    pub(super) kind: &'static Kind,
+    pub(super) kind: Kind,
     pub(super) id: String,
     /// All fields, its references included.
     pub(super) body: Body,
@@ -96,9 +98,9 @@ impl<'a> Matcher<'a> {
             problems: Vec::new(),
         };
         for (at, existing) in present.entities.iter().enumerate() {
-            let collection = existing.kind.collection;
+            let collection = existing.kind.collection();
             matcher.by_id.insert((collection, &existing.id), at);
-            for identity in existing.kind.identities(&existing.body) {
+            for identity in kinds::identities(existing.kind, &existing.body) {
                 matcher.by_identity.entry((collection, identity)).or_insert(at);
             }
             if goal == Goal::AtLeast {
@@ -109,12 +111,13 @@ impl<'a> Matcher<'a> {
             matcher.know(existing.kind, &existing.id, &existing.body);
         }
         let ids = wanted.entities.iter();
-        let ids = ids.filter_map(|entity| Some((entity.kind.collection, entity.id.as_deref()?)));
+        let ids = ids.filter_map(|entity| Some((entity.kind.collection(), entity.id.as_deref()?)));
         matcher.wanted_ids = ids.collect();
         for entity in &wanted.entities {
-            let collection = entity.kind.collection;
+            let collection = entity.kind.collection();
             let by_id = entity.id.as_deref().and_then(|id| matcher.by_id.get(&(collection, id)));
-            let first = entity.kind.identities(&entity.body).into_iter().find(|identity| is_first(identity));
+            let first =
+                kinds::identities(entity.kind, &entity.body).into_iter().find(|identity| is_first(identity));
             let first = first.and_then(|first| matcher.by_identity.get(&(collection, first)));
             matcher.claimed.extend(by_id.or(first.filter(|_| entity.id.is_none())));
         }
@@ -125,31 +128,31 @@ impl<'a> Matcher<'a> {
         let kind = entity.kind;
         let mut body = entity.body.clone();
         for (reference, target) in &entity.references {
-            match self.identifier(reference, target) {
+            match self.identifier(*reference, target) {
                 Some(id) => {
                     body.insert(reference.field.to_owned(), json!({ "id": id }));
                 }
-                None => self.not_found(entity, reference, target),
+                None => self.not_found(entity, *reference, target),
             }
         }
         self.partials(entity, &mut body);
-        if let Some(schema) = self.schemas.entity(kind).filter(|_| kind.has_defaults) {
+        if let Some(schema) = self.schemas.entity(kind).filter(|_| kind.has_defaults()) {
             self.unknown_fields(entity, schema);
             schema::fill_entity(schema, &mut body);
         }
-        let identities = kind.identities(&body);
+        let identities = kinds::identities(kind, &body);
         if identities.is_empty() && entity.id.is_none() {
             let fields =
-                kind.identity.iter().map(|fields| fields.join(" and ")).collect::<Vec<_>>().join(" or ");
-            self.problems.push(format!("{}: {} needs {fields}, or an id", entity.place, kind.name));
+                kind.known_by().iter().map(|fields| fields.join(" and ")).collect::<Vec<_>>().join(" or ");
+            self.problems.push(format!("{}: {} needs {fields}, or an id", entity.place, kind.deck_name()));
             return;
         }
-        let stood = identities.iter().map(|identity| (kind.collection, identity.clone()));
-        let by_id = entity.id.iter().map(|id| (kind.collection, format!("id:{id}")));
-        let may_be_alike = MAY_BE_ALIKE.contains(&kind.collection) && entity.id.is_some();
+        let stood = identities.iter().map(|identity| (kind.collection(), identity.clone()));
+        let by_id = entity.id.iter().map(|id| (kind.collection(), format!("id:{id}")));
+        let may_be_alike = MAY_BE_ALIKE.contains(&kind.collection()) && entity.id.is_some();
         for key in stood.filter(|_| !may_be_alike).chain(by_id) {
             if let Some(other) = self.seen.insert(key, &entity.place) {
-                self.problems.push(format!("{}: {} stands at {other}, too", entity.place, kind.name));
+                self.problems.push(format!("{}: {} stands at {other}, too", entity.place, kind.deck_name()));
                 return;
             }
         }
@@ -157,7 +160,7 @@ impl<'a> Matcher<'a> {
         if let Some(at) = matches {
             self.taken[at] = true;
             let existing = &self.present[at];
-            let moved = match kind.place {
+            let moved = match kinds::place(kind) {
                 Place::Under(_, owner, _) => referred(&existing.body, owner) != referred(&body, owner),
                 _ => false,
             };
@@ -176,7 +179,7 @@ impl<'a> Matcher<'a> {
 
     /// The present one, by identifier or else by what tells it from others. Notes who else has any of that.
     fn matching(&mut self, entity: &Entity, identities: &[String]) -> Option<usize> {
-        let collection = entity.kind.collection;
+        let collection = entity.kind.collection();
         let holders: Vec<usize> = identities
             .iter()
             .filter_map(|identity| self.by_identity.get(&(collection, identity.clone())).copied())
@@ -201,7 +204,7 @@ impl<'a> Matcher<'a> {
         matches
     }
 
-    fn identifier(&self, reference: &Reference, target: &Target) -> Option<String> {
+    fn identifier(&self, reference: Refers, target: &Target) -> Option<String> {
         match target {
             Target::Around(index) => self.found.get(*index)?.as_ref().map(|one| one.id.clone()),
             Target::Named(name) => {
@@ -212,7 +215,7 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    fn not_found(&mut self, entity: &Entity, reference: &Reference, target: &Target) {
+    fn not_found(&mut self, entity: &Entity, reference: Refers, target: &Target) {
         // What is wrong with the one around it has been said.
         if let Target::Named(name) = target {
             let own = entity
@@ -220,7 +223,7 @@ impl<'a> Matcher<'a> {
                 .get("name")
                 .and_then(Json::as_str)
                 .map_or_else(String::new, |own| format!(" {own}"));
-            let what = format!("{}{own}", entity.kind.name);
+            let what = format!("{}{own}", entity.kind.deck_name());
             let field = reference.field;
             self.problems.push(format!("{}: {field} {name} for {what}: entity not found", entity.place));
         }
@@ -249,7 +252,7 @@ impl<'a> Matcher<'a> {
     /// Names that the gateway would refuse, told before anything is written.
     fn unknown_fields(&mut self, entity: &Entity, schema: &Json) {
         for name in entity.body.keys() {
-            if schema::field(schema, name).is_none() && !entity.kind.fields.contains(&name.as_str()) {
+            if schema::field(schema, name).is_none() {
                 let near = did_you_mean(name, schema::fields(schema).map(|(name, _)| name));
                 let near = near.map_or_else(String::new, |near| format!("; {near}"));
                 self.problems.push(format!("{}: unknown field {name}{near}", entity.place));
@@ -257,12 +260,12 @@ impl<'a> Matcher<'a> {
         }
     }
 
-    fn know(&mut self, kind: &Kind, id: &str, body: &Body) {
-        let single = kind.identity.iter().filter(|fields| fields.len() == 1).map(|fields| fields[0]);
+    fn know(&mut self, kind: Kind, id: &str, body: &Body) {
+        let single = kind.known_by().into_iter().filter(|fields| fields.len() == 1).map(|fields| fields[0]);
         for name in single.filter_map(|field| body.get(field).and_then(Json::as_str)) {
-            self.known.entry((kind_name(kind), name.to_owned())).or_insert_with(|| id.to_owned());
+            self.known.entry((kind.collection(), name.to_owned())).or_insert_with(|| id.to_owned());
         }
-        self.known.insert((kind_name(kind), id.to_owned()), id.to_owned());
+        self.known.insert((kind.collection(), id.to_owned()), id.to_owned());
     }
 
     fn finish(mut self, order: &[usize]) -> Result<Identified, Problems> {
@@ -278,8 +281,4 @@ impl<'a> Matcher<'a> {
 /// Whether it is by the first set of fields that an entity is known like this.
 fn is_first(identity: &str) -> bool {
     identity.starts_with("0:")
-}
-
-fn kind_name(kind: &Kind) -> &'static str {
-    super::super::kinds::of(kind.collection).map_or("", |kind| kind.collection)
 }

@@ -4,10 +4,12 @@
 
 use std::collections::HashMap;
 
+use postern_model::Kind;
+use postern_model::kind::Refers;
 use serde_json::Value as Json;
 
 use super::super::compare::canonical;
-use super::super::kinds::{Body, Kind, Place, referred};
+use super::super::kinds::{self, Body, Place, referred};
 use super::super::mask::Mask;
 use super::super::present::{Existing, Present};
 use super::super::schema;
@@ -29,7 +31,7 @@ impl<'a> Maker<'a> {
         let existing = existing.map(|entity| (entity.kind, &entity.id, &entity.body));
         let wanted = identified.entities.iter().map(|one| (one.kind, &one.id, &one.body));
         let names = existing.chain(wanted).map(|(kind, id, body)| {
-            ((kind.collection, id.clone()), kind.name_of(body).unwrap_or(id).to_owned())
+            ((kind.collection(), id.clone()), kinds::name_of(kind, body).unwrap_or(id).to_owned())
         });
         Self { identified, present, schemas, names: names.collect() }
     }
@@ -46,13 +48,14 @@ impl<'a> Maker<'a> {
         let (one, existing) = (&self.identified.entities[index], &self.present.entities[at]);
         let old = canonical(existing.kind, &existing.body, self.schemas);
         let new = canonical(one.kind, &one.body, self.schemas);
-        let differs = old != new && one.kind.place != Place::Member;
+        let differs = old != new && kinds::place(one.kind) != Place::Member;
         differs.then(|| self.write(Action::Update, one, Some(existing), old.into()))
     }
 
     /// The end of a present entity.
     pub(super) fn delete(&self, at: usize) -> Step {
-        let Existing { kind, id, body } = &self.present.entities[at];
+        let existing = &self.present.entities[at];
+        let (kind, Existing { id, body, .. }) = (existing.kind, existing);
         let mask = self.mask(kind, body, Mask::Open);
         let old = with_id(canonical(kind, body, self.schemas), id);
         Step {
@@ -93,7 +96,7 @@ impl<'a> Maker<'a> {
         }
     }
 
-    fn mask(&self, kind: &Kind, body: &Body, environment: Mask) -> Mask {
+    fn mask(&self, kind: Kind, body: &Body, environment: Mask) -> Mask {
         let config = self.schemas.config(kind, body);
         // What an older name hides is shown under the newer one.
         let moved = config.map_or(Mask::Open, |config| unfolded(config, &environment.of("config")));
@@ -102,7 +105,7 @@ impl<'a> Maker<'a> {
 
     /// The whole entity, as gateways want it: without what is null, unless it is in a `config`.
     fn sent(&self, action: Action, one: &One, existing: Option<&Existing>) -> Body {
-        if one.kind.place == Place::Member {
+        if kinds::place(one.kind) == Place::Member {
             let consumer = referred(&one.body, "consumer").unwrap_or_default();
             return [("consumer".to_owned(), consumer.into())].into_iter().collect();
         }
@@ -126,7 +129,7 @@ impl<'a> Maker<'a> {
             if let Some(created) = existing.body.get("created_at").filter(|created| created.is_number()) {
                 body.insert("created_at".to_owned(), created.clone());
             }
-            if one.kind.collection == "certificates" {
+            if one.kind.collection() == "certificates" {
                 // Without them the gateway would take the certificate's names away.
                 body.insert("snis".to_owned(), self.server_names(&existing.id));
             }
@@ -136,39 +139,42 @@ impl<'a> Maker<'a> {
 
     fn server_names(&self, certificate: &str) -> Json {
         let snis = self.present.entities.iter().filter(|entity| {
-            entity.kind.collection == "snis" && referred(&entity.body, "certificate") == Some(certificate)
+            entity.kind.collection() == "snis" && referred(&entity.body, "certificate") == Some(certificate)
         });
         snis.filter_map(|sni| sni.body.get("name").cloned()).collect()
     }
 
     /// `rate-limiting for service a and consumer b`, `cors (global)`, `10.0.0.1:80 for upstream u`.
-    fn name(&self, kind: &Kind, id: &str, body: &Body) -> String {
-        let called = |reference: &super::super::kinds::Reference| {
+    fn name(&self, kind: Kind, id: &str, body: &Body) -> String {
+        let called = |reference: Refers| {
             let to = referred(body, reference.field)?;
             let name = self.names.get(&(reference.to, to.to_owned())).map_or(to, String::as_str);
             Some(format!("{} {name}", reference.field.replace('_', "-")))
         };
         let text = |field: &str| body.get(field).and_then(Json::as_str).unwrap_or_default().to_owned();
-        let scopes: Vec<String> = kind.references.iter().filter_map(called).collect();
-        let own = match kind.collection {
+        let mut refers = kind.refers();
+        let place = |field: &str| SCOPES.iter().position(|scope| *scope == field).unwrap_or(SCOPES.len());
+        refers.sort_by_key(|refers| place(refers.field));
+        let scopes: Vec<String> = refers.into_iter().filter_map(called).collect();
+        let own = match kind.collection() {
             "plugins" => text("name"),
             "targets" => text("target"),
             "acls" => text("group"),
             "mtls_auth_credentials" => text("subject_name"),
             "consumer_group_consumers" => {
-                let member = scopes.get(1).and_then(|scope| scope.strip_prefix("consumer "));
-                let group = scopes.first().map(String::as_str).unwrap_or_default();
+                let member = scopes.first().and_then(|scope| scope.strip_prefix("consumer "));
+                let group = scopes.get(1).map(String::as_str).unwrap_or_default();
                 return format!("{} for {group}", member.unwrap_or_default());
             }
-            _ => match kind.name_of(body) {
+            _ => match kinds::name_of(kind, body) {
                 Some(name) => name.to_owned(),
-                None if kind.secret.contains(&"key") && matches!(kind.place, Place::Under(..)) => {
+                None if kind.is_secret("key") && matches!(kinds::place(kind), Place::Under(..)) => {
                     "[masked]".to_owned()
                 }
                 None => id.to_owned(),
             },
         };
-        match (kind.is_plugin(), kind.place, scopes.as_slice()) {
+        match (kind.is_plugin(), kinds::place(kind), scopes.as_slice()) {
             (true, _, []) => format!("{own} (global)"),
             (true, ..) | (_, Place::Under(..), [_, ..]) => format!("{own} for {}", scopes.join(" and ")),
             _ => own,
@@ -176,8 +182,11 @@ impl<'a> Maker<'a> {
     }
 }
 
-fn owner(kind: &Kind, body: &Body) -> Option<String> {
-    let field = match kind.place {
+/// In the order in which decK names them.
+const SCOPES: &[&str] = &["service", "route", "consumer", "consumer_group"];
+
+fn owner(kind: Kind, body: &Body) -> Option<String> {
+    let field = match kinds::place(kind) {
         Place::Under(_, field, _) => field,
         Place::Member => "consumer_group",
         Place::Top(_) => return None,

@@ -4,8 +4,8 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::super::present::Existing;
+use super::super::report;
 use super::super::wanted::{self, Source};
-use super::super::{kinds, report};
 use super::*;
 
 fn wanted(yaml: &str) -> Wanted {
@@ -15,7 +15,7 @@ fn wanted(yaml: &str) -> Wanted {
 
 fn present(entities: &[(&str, Json)]) -> Present {
     let existing = entities.iter().map(|(collection, body)| Existing {
-        kind: kinds::of(collection).unwrap(),
+        kind: Kind::known_as(collection).unwrap(),
         id: body["id"].as_str().unwrap().to_owned(),
         body: body.as_object().unwrap().clone(),
     });
@@ -123,7 +123,7 @@ fn carried_out(plan: &Plan, mut present: Present) -> Present {
     for step in plan.steps() {
         present
             .entities
-            .retain(|entity| entity.kind.collection != step.kind.collection || entity.id != step.id);
+            .retain(|entity| entity.kind.collection() != step.kind.collection() || entity.id != step.id);
         if step.action != Action::Delete {
             present.entities.push(Existing { kind: step.kind, id: step.id.clone(), body: step.body.clone() });
         }
@@ -187,7 +187,7 @@ proptest! {
             ).unwrap();
             let first = plan(&wanted, &there, &Schemas::default(), Goal::Exactly).unwrap();
             there = carried_out(&first, there);
-            let ids: BTreeSet<_> = there.entities.iter().map(|entity| (entity.kind.name, entity.id.clone())).collect();
+            let ids: BTreeSet<_> = there.entities.iter().map(|entity| (entity.kind.deck_name(), entity.id.clone())).collect();
             prop_assert_eq!(ids.len(), there.entities.len());
             let second = plan(&wanted, &there, &Schemas::default(), Goal::Exactly).unwrap();
             let left: Vec<_> = second.steps().map(report::headline).collect();

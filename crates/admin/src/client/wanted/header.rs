@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use postern_model::Document;
+use postern_model::Kind;
 use postern_model::document::{FormatVersion, Node};
 use serde_json::Value as Json;
 
@@ -25,10 +26,6 @@ pub struct Header {
     /// `_plugin_configs`, by name.
     pub(super) plugin_configs: BTreeMap<String, (Body, Mask)>,
 }
-
-/// decK's words for the entities that may have defaults.
-const WITH_DEFAULTS: &[(&str, &str)] =
-    &[("service", "services"), ("route", "routes"), ("upstream", "upstreams"), ("target", "targets")];
 
 /// What may be looked up.
 const LOOKED_UP: &[&str] = &["services", "routes", "consumers", "consumer_groups", "partials"];
@@ -58,11 +55,11 @@ pub(super) fn merged(documents: &[(&str, Document)], hides: bool, problems: &mut
         if let Some(defaults) = info.and_then(|info| info.get("defaults")) {
             for entry in defaults.as_map().unwrap_or_default() {
                 let name = &*entry.key.text;
-                let known = WITH_DEFAULTS.iter().find(|(known, _)| *known == name);
+                let known = Kind::all().into_iter().find(|kind| kind.defaults_key() == Some(name));
                 match (known, entry.value.to_json()) {
                     (_, Json::Null) => {}
-                    (Some((_, collection)), Json::Object(body)) if is_harmless(&body) => {
-                        merge(&mut all.defaults, collection, body, mask(&entry.value));
+                    (Some(kind), Json::Object(body)) if is_harmless(&body) => {
+                        merge(&mut all.defaults, kind.collection(), body, mask(&entry.value));
                     }
                     _ => problem(format!(
                         "_info.defaults may hold service, route, upstream and target, as mappings without id, name \

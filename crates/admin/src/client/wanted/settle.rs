@@ -15,7 +15,7 @@ const PARTS_OF_URL: [&str; 4] = ["protocol", "host", "port", "path"];
 
 /// All of it.
 pub(super) fn settle(entity: &mut Entity, header: &Header, problems: &mut Vec<String>) {
-    match entity.kind.collection {
+    match entity.kind.collection() {
         "services" => url(entity, problems),
         "routes" => route(entity),
         "targets" => {
@@ -33,7 +33,7 @@ pub(super) fn settle(entity: &mut Entity, header: &Header, problems: &mut Vec<St
         "plugins" => plugin(entity, header, problems),
         _ => {}
     }
-    if let Some((defaults, mask)) = header.defaults.get(entity.kind.collection) {
+    if let Some((defaults, mask)) = header.defaults.get(entity.kind.collection()) {
         merge_under(&mut entity.body, defaults);
         entity.mask = std::mem::take(&mut entity.mask).and(mask.clone());
     }
@@ -42,7 +42,7 @@ pub(super) fn settle(entity: &mut Entity, header: &Header, problems: &mut Vec<St
 
 /// Adds tags that an entity does not have.
 pub(super) fn tag(entity: &mut Entity, tags: &[String]) {
-    if tags.is_empty() || !entity.kind.fields.contains(&"tags") {
+    if tags.is_empty() || !entity.kind.may_set("tags") {
         return;
     }
     let own = entity.body.remove("tags");

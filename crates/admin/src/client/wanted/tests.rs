@@ -16,7 +16,7 @@ fn shown(wanted: &Wanted) -> Vec<Json> {
             Target::Around(index) => (reference.field.to_owned(), json!(index)),
             Target::Named(name) => (reference.field.to_owned(), json!(name)),
         });
-        json!([entity.kind.name, entity.body, references.collect::<Body>()])
+        json!([entity.kind.deck_name(), entity.body, references.collect::<Body>()])
     };
     wanted.entities.iter().map(shown).collect()
 }

@@ -14,7 +14,6 @@ use super::form::Tree;
 
 /// What clients may say of a certificate besides its fields.
 const SNIS: Field = Field::strings("snis");
-const TAGS: Field = Field::strings("tags");
 
 /// An entity of a kind.
 pub(super) fn entity(
@@ -37,7 +36,6 @@ pub(super) fn entity(
                 None => as_is(tree),
             },
             ("vaults", "config") => vault(tree, &name),
-            ("vaults", "tags") => value(tree, &TAGS),
             ("certificates", "snis") => value(tree, &SNIS),
             _ => field.map_or_else(|| as_is(tree.clone()), |field| value(tree.clone(), field)),
         };

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
+use crate::entity::Consumer;
 
 fn id(n: u8) -> Uuid {
     Uuid::from_u128(u128::from(n) + 1)

@@ -1,18 +1,28 @@
 //! The top-level names that a document may have.
 //!
-//! Owns: the lists, and which of the two forms a name belongs to. Must not know: what stands below a name.
+//! Owns: the names that are no kinds of ours, and which of the two forms a name belongs to. Must not know: what stands
+//! below a name. Kinds come from their table.
 
-/// The lists of entities that one of the two forms knows, in the order in which they may refer to each other. Most
-/// of them are read, checked to be lists of mappings, and kept for the day when they are used.
+use crate::entity::TABLE;
+
+/// The lists of entities that one of the two forms knows: the kinds in their order, and those of which no more is known
+/// than the name; the latter are checked to be lists of mappings.
+pub(crate) fn collections() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().map(|definition| definition.collection).chain(BY_NAME.iter().copied())
+}
+
+/// Names that only the DB-less form has at the top: decK nests these entities in others.
+pub(super) fn only_db_less() -> impl Iterator<Item = &'static str> {
+    let inside = TABLE.iter().filter(|definition| definition.inside_only);
+    ONLY_DB_LESS.iter().copied().chain(inside.map(|definition| definition.collection))
+}
+
+/// Lists of Kong's of which no more is known than the name.
 #[rustfmt::skip]
-pub const COLLECTIONS: &[&str] = &[
-    "vaults", "partials", "certificates", "snis", "ca_certificates", "key_sets", "keys", "licenses",
-    "services", "routes", "upstreams", "targets", "consumers", "consumer_groups",
-    "consumer_group_consumers", "plugins", "consumer_group_plugins", "plugins_partials", "filter_chains",
-    "keyauth_credentials", "keyauth_enc_credentials", "basicauth_credentials", "hmacauth_credentials",
-    "jwt_secrets", "oauth2_credentials", "oauth2_authorization_codes", "oauth2_tokens", "acls",
-    "mtls_auth_credentials", "header_cert_auth_credentials", "vault_auth_vaults", "jwt_signer_jwks",
-    "oic_issuers", "oic_jwks", "sessions", "acme_storage", "degraphql_routes",
+const BY_NAME: &[&str] = &[
+    "licenses", "consumer_group_plugins", "plugins_partials", "keyauth_enc_credentials",
+    "oauth2_authorization_codes", "oauth2_tokens", "header_cert_auth_credentials", "vault_auth_vaults",
+    "jwt_signer_jwks", "oic_issuers", "oic_jwks", "sessions", "acme_storage", "degraphql_routes",
     "graphql_ratelimiting_advanced_cost_decoration", "graphql_ratelimiting_cost_decorations", "rbac_users",
     "rbac_roles", "rbac_user_roles", "rbac_role_endpoints", "rbac_role_entities", "rbac_user_groups",
     "group_rbac_roles", "groups", "admins", "developers", "files", "document_objects", "applications",
@@ -36,10 +46,5 @@ pub(super) const ONLY_DECK: &[&str] = &[
     "service_packages",
 ];
 
-/// Names that only the DB-less form has at the top: decK nests these entities in others.
-#[rustfmt::skip]
-pub(super) const ONLY_DB_LESS: &[&str] = &[
-    "_comment", "_ignore", "targets", "snis", "acls", "keyauth_credentials", "basicauth_credentials",
-    "hmacauth_credentials", "jwt_secrets", "oauth2_credentials", "mtls_auth_credentials",
-    "consumer_group_consumers", "consumer_group_plugins", "plugins_partials",
-];
+/// Names that only the DB-less form has, besides kinds.
+const ONLY_DB_LESS: &[&str] = &["_comment", "_ignore", "consumer_group_plugins", "plugins_partials"];
