@@ -9,10 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+pub(crate) use postern_config::source::Loaded;
 use postern_config::store::postgres::PostgresOptions;
 use postern_config::store::{Select, Store, sqlite};
 use postern_model::document::refuse_size;
-use postern_model::{Checked, VaultEntity, Violation};
+use postern_model::{VaultEntity, Violation};
 use postern_plugins::registry::Registry;
 use postern_secrets::backend::env::Env;
 use postern_secrets::client::Trust;
@@ -57,19 +58,6 @@ impl Booted {
             _ => Ok(&self.resolver),
         }
     }
-}
-
-/// A declarative configuration that can be used.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    /// Where it came from, for people.
-    pub(crate) name: String,
-    /// What it says.
-    pub(crate) checked: Checked,
-    /// SHA-256 of its text.
-    pub(crate) hash: String,
-    /// The text, as written: `${{ env "DECK_X" }}` is not filled in.
-    pub(crate) text: Arc<[u8]>,
 }
 
 /// What the settings of a node come to, before it looks at its configuration.
