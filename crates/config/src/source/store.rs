@@ -106,7 +106,8 @@ impl Followed {
     }
 }
 
-fn put(rows: &mut Rows, body: Body, plugins: &dyn Plugins) {
+/// Puts what was read of a row among the others, whether it can be read or not.
+pub fn put(rows: &mut Rows, body: Body, plugins: &dyn Plugins) {
     let Body { kind, id, json } = body;
     match json {
         Ok(json) => rows.put(&kind, id, json, plugins),

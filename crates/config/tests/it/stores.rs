@@ -48,7 +48,7 @@ impl Stores {
                 let mut connection = options.connect().await.expect("the file is there");
                 connection.execute(sql).await.expect("it is a statement");
             }
-            Self::Postgres(options) => server().await.sql(&options.database, sql).await,
+            Self::Postgres(options) => drop(server().await.sql(&options.database, sql).await),
         }
     }
 

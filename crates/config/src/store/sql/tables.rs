@@ -118,8 +118,8 @@ impl<C: Connection> Transaction for Tables<'_, C> {
     }
 
     async fn contains(&mut self, (kind, id): &Place) -> Result<bool, StoreError> {
-        const ANY: &str = "SELECT 1 FROM postern_rows WHERE kind = $1 AND id = $2";
-        Ok(self.0.number(ANY, &[stored(kind), (*id).into()]).await?.is_some())
+        const ANY: &str = "SELECT count(*) FROM postern_rows WHERE kind = $1 AND id = $2";
+        Ok(self.0.number(ANY, &[stored(kind), (*id).into()]).await?.is_some_and(|count| count > 0))
     }
 
     async fn referrers(&mut self, places: &[Place]) -> Result<Vec<Referrer>, StoreError> {
