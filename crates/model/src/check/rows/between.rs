@@ -21,6 +21,9 @@ use crate::value::{Record, Value};
 /// A row by its kind and identifier.
 pub(super) type Place = (&'static str, Uuid);
 
+/// A field of a kind.
+type Column = (&'static str, &'static str);
+
 /// What a row says of others, and what it must not share.
 #[derive(Debug, Default)]
 pub(super) struct Links {
@@ -59,18 +62,18 @@ pub(super) struct Between {
 struct Many {
     /// Whether those that were read first have been looked at.
     is_settled: bool,
-    /// Of those that came in order, for the first look: kind, field and kind of the other; the row, and to whom it refers.
-    refers: BTreeMap<(&'static str, &'static str, &'static str), Vec<(Uuid, Uuid)>>,
+    /// Of those that came in order, for the first look: a field and the kind that it refers to; the row and the other one.
+    refers: BTreeMap<(Column, &'static str), Vec<(Uuid, Uuid)>>,
     /// The same of what they must not share.
-    prints: BTreeMap<(&'static str, &'static str), Vec<(u64, Uuid)>>,
+    prints: BTreeMap<Column, Vec<(u64, Uuid)>>,
     /// Of these the above is not so any longer.
     stale: HashSet<Place>,
     /// Those that came since.
     changed: BTreeMap<Place, Links>,
     /// Those that refer to what was not there when they were looked at.
     dangling: BTreeMap<Place, Links>,
-    /// Those that share something: kind, field, fingerprint.
-    doubles: BTreeMap<(&'static str, &'static str, u64), BTreeSet<Uuid>>,
+    /// Those that share something, by its fingerprint.
+    doubles: BTreeMap<(Column, u64), BTreeSet<Uuid>>,
 }
 
 /// What rows there are.
@@ -130,7 +133,7 @@ impl Between {
             self.links.insert((kind, id), links);
         } else if is_last && !self.many.is_settled && !self.many.stale.contains(&(kind, id)) {
             for (field, to, other) in links.refers {
-                self.many.refers.entry((kind, field, to)).or_default().push((id, other));
+                self.many.refers.entry(((kind, field), to)).or_default().push((id, other));
             }
             for (field, print) in links.prints {
                 self.many.prints.entry((kind, field)).or_default().push((print, id));
@@ -148,9 +151,10 @@ impl Between {
         let many = &mut self.many;
         many.changed.remove(&place);
         many.dangling.remove(&place);
-        let doubles = many.doubles.iter_mut().filter(|((kind, ..), _)| *kind == place.0);
+        let doubles = many.doubles.iter_mut().filter(|(((kind, _), _), _)| *kind == place.0);
         doubles.for_each(|(_, ids)| _ = ids.remove(&place.1));
-        if !many.is_settled && !(many.refers.is_empty() && many.prints.is_empty()) {
+        let was_looked_at = many.is_settled || many.refers.is_empty() && many.prints.is_empty();
+        if !was_looked_at {
             many.stale.insert(place);
         }
     }
@@ -190,7 +194,7 @@ impl Many {
         self.first_look(present);
         for (place, links) in std::mem::take(&mut self.changed) {
             for (field, print) in &links.prints {
-                if let Some(ids) = self.doubles.get_mut(&(place.0, *field, *print)) {
+                if let Some(ids) = self.doubles.get_mut(&((place.0, *field), *print)) {
                     ids.insert(place.1);
                 }
             }
@@ -203,7 +207,7 @@ impl Many {
             faults.entry(*place).or_default().extend(links.dangling(present));
         }
         self.doubles.retain(|_, ids| ids.len() > 1);
-        for ((kind, field, _), ids) in &self.doubles {
+        for (((kind, field), _), ids) in &self.doubles {
             // Nobody can tell which one is meant: of two who show the same credential, neither is known.
             let stays = usize::from(!is_credential(kind));
             for id in ids.iter().skip(stays) {
@@ -218,7 +222,7 @@ impl Many {
         let stale = std::mem::take(&mut self.stale);
         let is_so = |kind: &'static str, id: Uuid| stale.is_empty() || !stale.contains(&(kind, id));
         let mut known: HashMap<&str, Vec<Uuid>> = HashMap::new();
-        for ((kind, field, to), refers) in std::mem::take(&mut self.refers) {
+        for (((kind, field), to), refers) in std::mem::take(&mut self.refers) {
             let ids = (refers.len() > MANY).then(|| &*known.entry(to).or_insert_with(|| present.ids(to)));
             for (id, other) in refers {
                 let is_there = ids.is_some_and(|ids| ids.binary_search(&other).is_ok());
@@ -231,7 +235,7 @@ impl Many {
             prints.sort_unstable();
             for same in prints.chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1) {
                 let ids: BTreeSet<_> = same.iter().map(|(_, id)| *id).filter(|id| is_so(kind, *id)).collect();
-                self.doubles.insert((kind, field, same[0].0), ids);
+                self.doubles.insert(((kind, field), same[0].0), ids);
             }
         }
     }

@@ -361,7 +361,7 @@ fn errors_of_all_rows_together_stay_errors() {
         object(json!({"id": id(1), "name": "env", "prefix": "aa", "config": {"prefix": "{vault://bb/x}"}})),
         object(json!({"id": id(2), "name": "env", "prefix": "bb", "config": {"prefix": "{vault://aa/x}"}})),
     ];
-    let refused = super::super::rows(bodies.iter().map(|body| ("vaults", body)), &Vec::new()).unwrap_err();
+    let refused = rows(bodies.iter().map(|body| ("vaults", body)), &Vec::new()).unwrap_err();
     assert_eq!(refused.len(), 1, "{refused:?}");
     assert_eq!(refused[0].to_string(), "vaults[bb].config.prefix: the vault needs itself: aa → bb → aa");
 }
