@@ -7,9 +7,10 @@
 //! Every change has a number, one more than the one before, the same on all nodes that share a store. A node learns of
 //! the changes of others by [`Store::changed`], and of what they were by [`Store::since`].
 //!
-//! What every store sees to is in `store/rules.rs`, once. [`memory`] answers from maps; [`sqlite`] and [`postgres`] say
+//! What every store sees to is in `store/rules.rs`, once; `store/entity.rs` makes a row of an entity. [`memory`] answers from maps; [`sqlite`] and [`postgres`] say
 //! how to reach a database, and `store/sql.rs` does with it what is the same for both.
 
+mod entity;
 pub mod memory;
 pub mod migrations;
 mod open;
@@ -19,6 +20,7 @@ mod sql;
 pub mod sqlite;
 
 pub use open::OpenError;
+pub(crate) use rules::now as seconds;
 
 use std::fmt::Debug;
 
@@ -85,6 +87,28 @@ pub struct Kept {
     pub row: Row,
     /// The number of the change by which it came to be as it is.
     pub version: Revision,
+    /// Where its body cannot be read: somebody has written past the store. The row's body is then what else is known.
+    pub unreadable: Option<Unreadable>,
+}
+
+/// Why a body cannot be read. It is not shown: it may hold credentials.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unreadable {
+    /// In words.
+    pub reason: String,
+    /// What keys, references and tags say of it, as they would stand in the body; `None` where those cannot be read either.
+    pub rest: Option<Map<String, Json>>,
+}
+
+/// What is read of a row by those who read all of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Body {
+    /// The kind.
+    pub kind: String,
+    /// The identifier. A row whose identifier is none has one that always follows from it.
+    pub id: Uuid,
+    /// The body.
+    pub json: Result<Map<String, Json>, Unreadable>,
 }
 
 /// One step of a write.
@@ -255,8 +279,24 @@ pub enum StoreError {
     Corrupt(String),
 }
 
-/// Takes kind, identifier and body of a row.
-pub type Bodies<'a> = &'a mut (dyn FnMut(&str, Uuid, Map<String, Json>) + Send);
+/// How many bodies are handed out at once.
+pub const BATCH: usize = 1000;
+
+/// Takes what a store hands out.
+#[async_trait]
+pub trait Sink: Send {
+    /// Takes up to [`BATCH`] bodies. The store goes on when this returns.
+    ///
+    /// # Errors
+    /// It wants no more.
+    async fn take(&mut self, bodies: Vec<Body>) -> Result<(), StoreError>;
+}
+
+impl From<Kept> for Body {
+    fn from(Kept { row, unreadable, .. }: Kept) -> Self {
+        Self { kind: row.kind, id: row.id, json: unreadable.map_or(Ok(row.body), Err) }
+    }
+}
 
 /// A place for rows. All of it may be called by many at once.
 #[async_trait]
@@ -270,17 +310,20 @@ pub trait Store: Send + Sync + Debug {
     /// The row that has this key.
     async fn find(&self, kind: &str, key: &Key) -> Result<Option<Kept>, StoreError>;
 
-    /// Some rows of a kind.
+    /// Some rows of a kind. One whose identifier is none is left out.
     async fn page(&self, select: &Select) -> Result<Page, StoreError>;
 
-    /// Every row as of one moment, each kind in the order of identifiers.
+    /// Every row as of one moment, each kind in the order of identifiers. One whose identifier is none is left out.
     async fn all(&self) -> Result<(Revision, Vec<Kept>), StoreError>;
 
-    /// Hands out kind, identifier and body of each row in the order of [`Store::all`], without holding all of them. What
-    /// was handed out before an error is of no use.
-    async fn bodies(&self, take: Bodies<'_>) -> Result<Revision, StoreError> {
+    /// Hands out each row in the order of [`Store::all`], those behind the others whose bodies cannot be read, without
+    /// holding all of them. What was handed out before an error is of no use.
+    async fn bodies(&self, sink: &mut dyn Sink) -> Result<Revision, StoreError> {
         let (revision, rows) = self.all().await?;
-        rows.into_iter().for_each(|Kept { row, .. }| take(&row.kind, row.id, row.body));
+        let mut rows = rows.into_iter().map(Body::from).peekable();
+        while rows.peek().is_some() {
+            sink.take(rows.by_ref().take(BATCH).collect()).await?;
+        }
         Ok(revision)
     }
 

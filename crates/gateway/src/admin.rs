@@ -14,6 +14,7 @@ use postern_admin::server::{
     Listening, Node, TargetHealth, TokenValue, UpstreamHealth, start as listen,
 };
 use postern_config::apply::Apply;
+use postern_config::source::document::DbLess;
 use postern_config::store::Store;
 use postern_model::field::Plugins;
 use postern_model::{Kind, Violation};
@@ -31,11 +32,11 @@ use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::boot;
-use crate::report::{Failure, Refused};
+use crate::report::Failure;
 use crate::serve::Serve;
 use crate::settings::Settings;
 use crate::settings::node;
-use crate::source::DbLess;
+use crate::source;
 
 /// What it shows and changes.
 pub(crate) struct Parts {
@@ -231,11 +232,11 @@ impl Node for Running {
         };
         let name = "the Admin API".to_owned();
         match boot::check(self.apply.effect().settings(), name, document) {
-            Ok(loaded) => db_less.put(&self.apply, loaded).await,
-            Err(error) => Err(match error.downcast::<Refused>() {
-                Ok(refused) => refused.violations,
-                Err(error) => vec![Violation::error("", None, error.to_string())],
-            }),
+            Ok(loaded) => {
+                let name = loaded.name.clone();
+                source::put(&self.apply, Some(db_less), loaded.into(), &name).await
+            }
+            Err(error) => Err(source::violations(error)),
         }
     }
 }

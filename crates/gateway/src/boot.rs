@@ -5,14 +5,19 @@
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+pub(crate) use postern_config::source::Loaded;
+use postern_config::source::store::put;
 use postern_config::store::postgres::PostgresOptions;
 use postern_config::store::{Select, Store, sqlite};
+use postern_model::check::Rows;
 use postern_model::document::refuse_size;
-use postern_model::{Checked, VaultEntity, Violation};
+use postern_model::entity::vault;
+use postern_model::{Broken, Snapshot, VaultEntity, Violation};
 use postern_plugins::registry::Registry;
 use postern_secrets::backend::env::Env;
 use postern_secrets::client::Trust;
@@ -34,7 +39,7 @@ pub(crate) struct Booted {
     /// The declarative configuration, if there is one.
     pub(crate) document: Option<Loaded>,
     /// The vaults that the database knows, where the configuration is kept in one.
-    pub(crate) kept: Vec<VaultEntity>,
+    pub(crate) kept: Snapshot,
     /// Why they are not known, if they are not. Most references need none of them, so this stops nobody yet.
     unread: Option<anyhow::Error>,
 }
@@ -43,7 +48,7 @@ impl Booted {
     /// What the configuration says of a vault to people.
     pub(crate) fn description(&self, prefix: &str) -> Option<&str> {
         let in_file = self.document.iter().flat_map(|document| document.checked.vaults());
-        in_file.chain(&self.kept).find(|vault| vault.prefix == prefix)?.description.as_deref()
+        in_file.chain(&self.kept.vaults).find(|vault| vault.prefix == prefix)?.description.as_deref()
     }
 
     /// The resolver, for whoever needs the vault of this name; for all of them without one.
@@ -57,19 +62,6 @@ impl Booted {
             _ => Ok(&self.resolver),
         }
     }
-}
-
-/// A declarative configuration that can be used.
-#[derive(Debug)]
-pub(crate) struct Loaded {
-    /// Where it came from, for people.
-    pub(crate) name: String,
-    /// What it says.
-    pub(crate) checked: Checked,
-    /// SHA-256 of its text.
-    pub(crate) hash: String,
-    /// The text, as written: `${{ env "DECK_X" }}` is not filled in.
-    pub(crate) text: Arc<[u8]>,
 }
 
 /// What the settings of a node come to, before it looks at its configuration.
@@ -189,6 +181,31 @@ pub(crate) fn vaults(
     Ok(vaults.iter().fold(resolver, |resolver, vault| with_vault(resolver, name, vault)))
 }
 
+/// The same of what is kept in a store: a vault that is broken is known by its prefix, and whoever needs it is told why it
+/// cannot be used.
+pub(crate) fn vaults_of(
+    settings: &Settings,
+    trust: Trust,
+    name: &str,
+    snapshot: &Snapshot,
+) -> Result<Resolver> {
+    let resolver = vaults(settings, trust, name, &snapshot.vaults)?;
+    Ok(snapshot.broken.iter().fold(resolver, |resolver, broken| with_broken(resolver, name, broken)))
+}
+
+fn with_broken(resolver: Resolver, name: &str, broken: &Broken) -> Resolver {
+    let Some(prefix) = broken.remains.name.known().filter(|_| broken.kind == vault::COLLECTION) else {
+        return resolver;
+    };
+    let errors = broken.reasons.iter().map(|reason| {
+        let field = reason.path.strip_prefix(&broken.path).unwrap_or(&reason.path).trim_start_matches('.');
+        let field = field.strip_prefix("config.").unwrap_or(field).to_owned();
+        FieldError { field, message: reason.message.clone(), hint: reason.hint.clone() }
+    });
+    let origin = Origin { place: name.to_owned(), fields: BTreeMap::new() };
+    resolver.with_vault(prefix, Err(errors.collect()), origin)
+}
+
 fn with_vault(resolver: Resolver, name: &str, vault: &VaultEntity) -> Resolver {
     let place = |position| format!("{name}:{position}");
     let fields = vault.field_positions.iter().map(|(field, position)| (field.clone(), place(*position)));
@@ -215,7 +232,7 @@ pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Boote
             resolver = with_vault(resolver, name, vault);
         }
     }
-    let (mut kept, mut unread) = (Vec::new(), None);
+    let (mut kept, mut unread) = (Snapshot::default(), None);
     if is_kept {
         match kept_vaults(&settings, &trust).await {
             Ok(vaults) => kept = vaults,
@@ -224,8 +241,11 @@ pub(crate) async fn boot(options: &Options, file: Option<&Path>) -> Result<Boote
                 unread = Some(error);
             }
         }
-        for vault in &kept {
+        for vault in &kept.vaults {
             resolver = with_vault(resolver, "the database", vault);
+        }
+        for broken in kept.broken.iter() {
+            resolver = with_broken(resolver, "the database", broken);
         }
     }
     Ok(Booted { resolver, document, kept, unread })
@@ -241,7 +261,7 @@ fn is_kept(settings: &Settings) -> bool {
 }
 
 /// The vaults in the database, if there is one; it is not made, and nothing in it is changed.
-async fn kept_vaults(settings: &Settings, trust: &Trust) -> Result<Vec<VaultEntity>> {
+async fn kept_vaults(settings: &Settings, trust: &Trust) -> Result<Snapshot> {
     let prefix = settings.prefix_that_is_there();
     let resolver = Arc::new(default_vaults(settings, trust.clone())?);
     let mut texts = Texts::new();
@@ -253,26 +273,22 @@ async fn kept_vaults(settings: &Settings, trust: &Trust) -> Result<Vec<VaultEnti
         }
     }
     let node = node(&texts)?;
+    let mut rows = Rows::default();
     if matches!(node.database, Database::Sqlite) && !prefix.join(sqlite::FILE).exists() {
-        return Ok(Vec::new());
+        return Ok(rows.snapshot().0);
     }
     let Some(store) = database::open(&node.database, &prefix, settings, resolver, trust).await? else {
-        return Ok(Vec::new());
+        return Ok(rows.snapshot().0);
     };
-    let (mut rows, mut after) = (Vec::new(), None);
+    let mut after = None;
     loop {
-        let kind = postern_model::entity::vault::COLLECTION.to_owned();
+        let kind = vault::COLLECTION.to_owned();
         let page = store.page(&Select { kind, after, size: 1000, filter: None, tags: None }).await?;
         after = page.rows.last().map(|kept| kept.row.id);
-        rows.extend(page.rows.into_iter().map(|kept| kept.row));
+        page.rows.into_iter().for_each(|kept| put(&mut rows, kept.into(), &Registry::bundled()));
         if !page.more {
-            break;
+            return Ok(rows.snapshot().0);
         }
-    }
-    let vaults = rows.iter().map(|row| (row.kind.as_str(), &row.body));
-    match postern_model::check::rows(vaults, &Registry::bundled()) {
-        Ok((snapshot, _)) => Ok(snapshot.vaults),
-        Err(violations) => Err(Refused { file: "the database".to_owned(), violations }.into()),
     }
 }
 
@@ -386,8 +402,16 @@ pub(crate) fn read(name: &str, file: &Path) -> Result<Vec<u8>> {
             "it is the kong.yaml to use; is the path right?",
         )
     };
-    let opened = std::fs::File::open(file).map_err(failure)?;
-    let size = opened.metadata().map_err(failure)?.len();
+    let opened = open(file).map_err(failure)?;
+    let metadata = opened.metadata().map_err(failure)?;
+    if let Some(what) = not_a_file(file, metadata.file_type()) {
+        return Err(Failure::new(
+            format!("cannot read {name}: it is {what}, not a file"),
+            "it is the kong.yaml to use; only /dev/stdin and /dev/fd/... may be pipes",
+        )
+        .into());
+    }
+    let size = metadata.len();
     if let Some(violation) = refuse_size(size) {
         return Err(Refused { file: name.to_owned(), violations: vec![violation] }.into());
     }
@@ -398,6 +422,35 @@ pub(crate) fn read(name: &str, file: &Path) -> Result<Vec<u8>> {
     // The file may grow while it is read.
     opened.take(postern_model::document::MAX_BYTES + 1).read_to_end(&mut bytes).map_err(failure)?;
     Ok(bytes)
+}
+
+/// Opens a file. What was put in its place must not have us wait for somebody who writes into it.
+fn open(file: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::OpenOptions::new();
+    options.read(true);
+    if !may_be_pipe(file) {
+        #[expect(clippy::cast_possible_wrap, reason = "flags are what they are, whatever the sign")]
+        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits() as i32);
+    }
+    options.open(file)
+}
+
+/// Whether a person has named a stream: standard input, or what a shell makes of `<(...)`.
+fn may_be_pipe(file: &Path) -> bool {
+    file == Path::new("/dev/stdin") || file.starts_with("/dev/fd") || file.starts_with("/proc/self/fd")
+}
+
+/// What it is, where it is nothing that a configuration can be read from.
+fn not_a_file(file: &Path, kind: std::fs::FileType) -> Option<&'static str> {
+    if may_be_pipe(file) {
+        None
+    } else if kind.is_fifo() {
+        Some("a pipe")
+    } else if kind.is_char_device() || kind.is_block_device() {
+        Some("a device")
+    } else {
+        None
+    }
 }
 
 /// Checks a document that was read.
@@ -445,3 +498,6 @@ async fn dereferenced(text: &str, option: &str, local: &Resolver) -> Result<Secr
         .await
         .map_err(|error| Failure { message: failed(&error), hint: error.hint() }.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -108,7 +108,7 @@ impl Serve {
 
     /// Has the engine know a configuration's vaults.
     fn vaults(&self, snapshot: &Snapshot) -> Result<(), Violation> {
-        let resolver = boot::vaults(&self.settings, self.trust.clone(), &self.name, &snapshot.vaults)
+        let resolver = boot::vaults_of(&self.settings, self.trust.clone(), &self.name, snapshot)
             .map_err(|error| Violation::error("vaults", None, error.to_string()))?;
         self.engine.reconfigure(resolver);
         Ok(())

@@ -49,6 +49,6 @@ pub use check::{Checked, check};
 pub use document::{Document, read};
 pub use entity::vault::VaultEntity;
 pub use kind::Kind;
-pub use snapshot::{Entry, List, Snapshot};
+pub use snapshot::{Broken, Entry, List, Part, Remains, Snapshot};
 pub use value::{Record, Text, Value};
 pub use violation::{Position, Severity, Violation};

@@ -1,14 +1,18 @@
 //! All entities of a configuration, checked and typed: what takes effect.
 //!
-//! Owns: the entry that every entity shares, the lists (`snapshot/list.rs`), and the list of lists. Must not know: how they were checked, what is made
-//! of them. An entity with references is typed once these are resolved, by [`Entry::fill`], which checks the field
+//! Owns: the entry that every entity shares, the lists (`snapshot/list.rs`), the list of lists, and what is known of rows
+//! that cannot take effect (`snapshot/broken.rs`). Must not know: how they were checked, what is made of them. An entity with references is typed once these are resolved, by [`Entry::fill`], which checks the field
 //! rules again on what came out of the vault.
 
+mod broken;
 mod list;
+
+use std::sync::Arc;
 
 use postern_secrets::{Secret, Template};
 use uuid::Uuid;
 
+pub use broken::{Broken, Part, Remains};
 pub use list::{Changed, List};
 
 use crate::entity::VaultEntity;
@@ -88,6 +92,9 @@ macro_rules! snapshot {
             pub vaults: Vec<VaultEntity>,
             /// Who belongs to which group: consumer, group.
             pub group_members: Vec<(Uuid, Uuid)>,
+            /// Rows of a store that are in none of the lists, because something is wrong with them, in the order of kinds
+            /// and identifiers. A document has none: it takes effect whole.
+            pub broken: Arc<[Arc<Broken>]>,
             $(pub $name: List<$entity>,)*
         }
     };

@@ -7,7 +7,7 @@ mod report;
 
 use std::fmt::{self, Display, Formatter};
 
-pub(crate) use report::Report;
+pub(crate) use report::{Report, make_presentable};
 
 /// Whether a violation refuses the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

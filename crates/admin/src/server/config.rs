@@ -148,11 +148,11 @@ fn entity_of(path: &str) -> (&str, &str) {
     (&path[..end], path.get(end..).unwrap_or_default().trim_start_matches('.'))
 }
 
-/// `/export`: every entity as of one moment.
+/// `/export`: every entity as of one moment; those apart that cannot be read.
 pub(crate) async fn export(call: &Call<'_>) -> Answered {
     let (revision, rows) = call.admin.store().all().await?;
     let mut entities: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for kept in rows {
+    for kept in rows.into_iter().filter(|kept| kept.unreadable.is_none()) {
         entities.entry(kept.row.kind).or_default().push(kept.row.body.into());
     }
     tagged(call, &revision.to_string(), ok(json!({ "revision": revision, "entities": entities }))?)

@@ -70,6 +70,12 @@ pub(crate) async fn save(call: &Call<'_>, kind: Kind, aim: &Aim, parent: Parent)
         if existing.as_ref().is_some_and(elsewhere) || existing.is_none() && matches!(aim, Aim::Merge(_)) {
             return Err(Refusal::NotFound);
         }
+        if matches!(aim, Aim::Merge(_)) && existing.as_ref().is_some_and(|kept| kept.unreadable.is_some()) {
+            let message = "what is kept of it cannot be read, so that nothing can be changed in it";
+            let violation =
+                Violation::error("", None, message).with_hint("replace it as a whole, or delete it");
+            return Err(Refusal::Schema(vec![violation]));
+        }
         let expect = existing.as_ref().map_or(Expect::Absent, |kept| Expect::Version(kept.version));
         let given = given(call, kind, existing.as_ref())?;
         let is_new = existing.is_none();
@@ -233,7 +239,11 @@ impl Draft {
 /// Vaults may need each other, but not in a circle.
 async fn vaults_together(admin: &Admin, row: &Row) -> Result<(), Refusal> {
     let mut vaults = super::crud::all(admin, "vaults", None).await?;
-    vaults.retain(|vault| vault.id != row.id);
+    // One that is wrong by itself stands in the way of no other.
+    let plugins = admin.node().plugins();
+    let is_sound =
+        |vault: &Row| Kind::named("vaults").is_some_and(|kind| kind.check(&vault.body, plugins).is_ok());
+    vaults.retain(|vault| vault.id != row.id && is_sound(vault));
     let bodies = vaults.iter().chain([row]).map(|vault| ("vaults", &vault.body));
     let Err(violations) = postern_model::check::rows(bodies, admin.node().plugins()) else { return Ok(()) };
     // Paths begin with the vault: `vaults[my-env].config.token`.

@@ -87,7 +87,7 @@ impl State {
             }
         }
         self.change(&row.kind, row.id, false, by);
-        self.rows.insert(place, Kept { row, version: self.revision });
+        self.rows.insert(place, Kept { row, version: self.revision, unreadable: None });
         Ok(())
     }
 

@@ -1,6 +1,7 @@
 //! A configuration in a file, and when it changes.
 //!
-//! Owns: looking, by path, at what the file is now. Must not know: what is in it. It looks a few times a second instead of
+//! Owns: looking, by path, at what the file is now, and that one which says the same is nothing new. Must not know: how it
+//! is read and checked; whoever knows the settings of the program gives a [`Reader`]. It looks a few times a second instead of
 //! asking the kernel to tell: what is looked at through links (as Kubernetes mounts it), over the network, or written in
 //! place is then noticed alike, and a look costs a microsecond.
 
@@ -9,10 +10,58 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use async_trait::async_trait;
+use postern_model::Violation;
 use tokio::time::sleep;
+
+use super::{Candidate, Loaded, Source};
 
 /// How often is looked.
 const PAUSE: Duration = Duration::from_millis(250);
+
+/// Reads and checks the file.
+#[async_trait]
+pub trait Reader: Send + Sync {
+    /// What it says now; `None` where there is none any longer.
+    ///
+    /// # Errors
+    /// It cannot be read, or everything that is wrong with it.
+    async fn read(&self) -> Result<Option<Loaded>, Vec<Violation>>;
+}
+
+/// Follows a file.
+pub struct FileSource<R, F> {
+    watch: Option<Watch>,
+    reader: R,
+    in_effect: F,
+}
+
+impl<R: Reader, F: Fn() -> Option<String> + Send + Sync> FileSource<R, F> {
+    /// `watch` is where it may change, if anywhere; `in_effect` tells the hash of what is in effect, whoever brought it.
+    pub fn new(watch: Option<Watch>, reader: R, in_effect: F) -> Self {
+        Self { watch, reader, in_effect }
+    }
+}
+
+#[async_trait]
+impl<R: Reader, F: Fn() -> Option<String> + Send + Sync> Source for FileSource<R, F> {
+    async fn changed(&mut self) {
+        match &mut self.watch {
+            Some(watch) => watch.changed().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn next(&mut self, asked: bool) -> Result<Option<Candidate>, Vec<Violation>> {
+        let Some(loaded) = self.reader.read().await? else {
+            return Err(vec![Violation::error("", None, "there is no configuration any longer")]);
+        };
+        if (self.in_effect)().is_some_and(|hash| hash == loaded.hash) && !asked {
+            return Ok(None);
+        }
+        Ok(Some(loaded.into()))
+    }
+}
 
 /// Looks at one file.
 #[derive(Debug)]
@@ -67,36 +116,4 @@ fn mark(path: &Path) -> Option<Mark> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::timeout;
-
-    use super::*;
-
-    /// Whether a change is seen after something was done.
-    async fn sees(watch: &mut Watch) -> bool {
-        timeout(Duration::from_secs(5), watch.changed()).await.is_ok()
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_change_is_seen_however_it_is_made() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
-        std::fs::write(path("a"), "1").unwrap();
-        std::os::unix::fs::symlink(path("a"), path("link")).unwrap();
-        let mut watch = Watch::new(path("link"));
-        assert!(!sees(&mut watch).await);
-        std::fs::write(path("a"), "22").unwrap();
-        assert!(sees(&mut watch).await, "in place");
-        std::fs::write(path("new"), "33").unwrap();
-        std::fs::rename(path("new"), path("a")).unwrap();
-        assert!(sees(&mut watch).await, "by renaming");
-        std::fs::write(path("b"), "4").unwrap();
-        std::os::unix::fs::symlink(path("b"), path("other")).unwrap();
-        std::fs::rename(path("other"), path("link")).unwrap();
-        assert!(sees(&mut watch).await, "by another link");
-        std::fs::remove_file(path("b")).unwrap();
-        assert!(!sees(&mut watch).await, "gone");
-        std::fs::write(path("b"), "55").unwrap();
-        assert!(sees(&mut watch).await, "back again");
-    }
-}
+mod tests;

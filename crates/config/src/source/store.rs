@@ -1,19 +1,32 @@
 //! A configuration that is kept in a store, and follows it.
 //!
-//! Owns: the entities as they were last read, checked and typed once each, and when to look again. Must not know: what a store is made of. Data goes on to
-//! [`crate::apply`], which makes a snapshot take effect.
+//! Owns: the entities as they were last read, checked and typed once each, and when to look again. Must not know: what a
+//! store is made of; it sees a [`Feed`]. Data goes on to [`crate::apply`], which makes a snapshot take effect.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use postern_model::check::Rows;
 use postern_model::field::Plugins;
 use postern_model::{Snapshot, Violation};
+use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::store::{Kept, Revision, Store, StoreError};
+use super::feed::Feed;
+use super::{Candidate, Source};
+use crate::apply::hash;
+use crate::store::{Body, Revision, StoreError};
+
+/// Several changes that come together are one.
+const TOGETHER: Duration = Duration::from_millis(20);
+/// A change takes effect within a second, however long the one before took to be made.
+const LONGEST_PAUSE: Duration = Duration::from_millis(600);
+/// Between two attempts to reach a store that is away.
+const AWAY: Duration = Duration::from_millis(500);
 
 /// What a node knows of a store.
 pub struct Followed {
-    store: Arc<dyn Store>,
+    feed: Arc<dyn Feed>,
     plugins: Box<dyn Plugins + Send + Sync>,
     rows: Rows,
     revision: Revision,
@@ -25,10 +38,10 @@ impl Followed {
     /// # Errors
     /// It cannot be read.
     pub async fn read(
-        store: Arc<dyn Store>,
+        feed: Arc<dyn Feed>,
         plugins: Box<dyn Plugins + Send + Sync>,
     ) -> Result<Self, StoreError> {
-        let mut followed = Self { store, plugins, rows: Rows::default(), revision: 0 };
+        let mut followed = Self { feed, plugins, rows: Rows::default(), revision: 0 };
         followed.all().await?;
         Ok(followed)
     }
@@ -38,7 +51,7 @@ impl Followed {
         self.revision
     }
 
-    /// How many entities there are.
+    /// How many entities there are, those apart that are broken by themselves.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
@@ -48,17 +61,15 @@ impl Followed {
         self.len() == 0
     }
 
-    /// All entities, checked and typed. What did not change is the same as in the snapshot before.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them: another version of the gateway may have written them, by other rules.
-    pub fn snapshot(&mut self) -> Result<(Snapshot, Vec<Violation>), Vec<Violation>> {
+    /// All entities, checked and typed, with those that are broken: another version of the gateway may have written them,
+    /// by other rules, or somebody past us. And the warnings. What did not change is the same as in the snapshot before.
+    pub fn snapshot(&mut self) -> (Snapshot, Vec<Violation>) {
         self.rows.snapshot()
     }
 
     /// Waits until there may be something new.
     pub async fn changed(&self) {
-        self.store.changed(self.revision).await;
+        self.feed.changed(self.revision).await;
     }
 
     /// Reads what is new; says whether there was anything.
@@ -67,14 +78,14 @@ impl Followed {
     /// It cannot be read; what is known stays.
     pub async fn update(&mut self) -> Result<bool, StoreError> {
         let before = self.revision;
-        match self.store.since(before).await? {
+        match self.feed.since(before).await? {
             None => self.all().await?,
             Some(changes) => {
                 for change in changes.changes.iter().filter(|change| change.deleted) {
                     self.rows.remove(&change.kind, change.id);
                 }
-                for Kept { row, .. } in changes.rows {
-                    self.rows.put(&row.kind, row.id, row.body, &*self.plugins);
+                for kept in changes.rows {
+                    put(&mut self.rows, Body::from(kept), &*self.plugins);
                 }
                 self.revision = changes.revision;
             }
@@ -84,10 +95,84 @@ impl Followed {
 
     async fn all(&mut self) -> Result<(), StoreError> {
         // Each is made as it comes: all of their texts at once would be several times what is made of them.
-        let (mut rows, plugins) = (Rows::default(), &*self.plugins);
-        let take = &mut |kind: &str, id, body| rows.put(kind, id, body, plugins);
-        self.revision = self.store.bodies(take).await?;
+        let mut rows = Rows::default();
+        let mut batches = self.feed.rows();
+        while let Some(batch) = batches.next().await {
+            batch.into_iter().for_each(|body| put(&mut rows, body, &*self.plugins));
+        }
+        self.revision = batches.revision().await?;
         self.rows = rows;
         Ok(())
     }
 }
+
+/// Puts what was read of a row among the others, whether it can be read or not.
+pub fn put(rows: &mut Rows, body: Body, plugins: &dyn Plugins) {
+    let Body { kind, id, json } = body;
+    match json {
+        Ok(json) => rows.put(&kind, id, json, plugins),
+        Err(unreadable) => rows.put_unreadable(&kind, id, &unreadable.reason, unreadable.rest.as_ref()),
+    }
+}
+
+/// Follows a store. It rests for twice as long as the last candidate kept its thread, so that a stream of changes does not
+/// take all of a processor.
+pub struct StoreSource {
+    followed: Followed,
+    /// When the last candidate was begun, until it is known how long it took.
+    began: Option<Instant>,
+    /// Nothing is looked at before.
+    rests_until: Instant,
+    is_away: bool,
+}
+
+impl StoreSource {
+    /// Of what was read already; the first candidate is there for who asks.
+    pub fn new(followed: Followed) -> Self {
+        Self { followed, began: None, rests_until: Instant::now(), is_away: false }
+    }
+}
+
+#[async_trait]
+impl Source for StoreSource {
+    async fn changed(&mut self) {
+        if let Some(began) = self.began.take() {
+            let pause =
+                if self.is_away { AWAY } else { (began.elapsed() * 2).clamp(TOGETHER, LONGEST_PAUSE) };
+            self.rests_until = Instant::now() + pause;
+        }
+        sleep_until(self.rests_until).await;
+        self.followed.changed().await;
+        sleep(TOGETHER).await;
+    }
+
+    async fn next(&mut self, asked: bool) -> Result<Option<Candidate>, Vec<Violation>> {
+        self.began = Some(Instant::now());
+        match self.followed.update().await {
+            Ok(is_new) => {
+                if std::mem::take(&mut self.is_away) {
+                    tracing::info!("the database is back");
+                }
+                if !is_new && !asked {
+                    return Ok(None);
+                }
+            }
+            Err(error) => {
+                if !std::mem::replace(&mut self.is_away, true) {
+                    tracing::error!(%error, "the configuration in effect serves on");
+                }
+                return match asked {
+                    true => Err(vec![Violation::error("", None, error.to_string())]),
+                    false => Ok(None),
+                };
+            }
+        }
+        let (snapshot, warnings) = self.followed.snapshot();
+        let revision = self.followed.revision();
+        let hash = hash(format!("revision {revision}").as_bytes());
+        Ok(Some(Candidate { snapshot, warnings, hash, revision: Some(revision), document: None }))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -119,7 +119,7 @@ impl Client {
     /// That every text can be kept.
     async fn utf8(&mut self) -> Result<(), OpenError> {
         let mut encoding = String::new();
-        self.each("SELECT current_setting('server_encoding')", &[], &mut |line| {
+        self.each("SELECT current_setting('server_encoding')", &[], &mut |line: &dyn Line| {
             encoding = line.text(0)?.to_owned();
             Ok(())
         })
@@ -153,7 +153,7 @@ impl Connection for Client {
         Self::outcome(&mut self.lost, outcome).map(drop)
     }
 
-    async fn each(&mut self, sql: &str, values: &[Value<'_>], take: Take<'_>) -> Result<(), StoreError> {
+    async fn each(&mut self, sql: &str, values: &[Value<'_>], take: &mut dyn Take) -> Result<(), StoreError> {
         if self.lost {
             return Err(late());
         }
@@ -164,7 +164,10 @@ impl Connection for Client {
         let mut rows = query.fetch(&mut self.connection);
         // Each row has the whole time: there may be many.
         while let Some(row) = Self::outcome(&mut self.lost, timeout(self.limit, rows.try_next()).await)? {
-            take(&row)?;
+            take.line(&row)?;
+            if take.is_full() {
+                take.pause().await?;
+            }
         }
         Ok(())
     }

@@ -22,8 +22,8 @@ pub(super) type Place = (String, Uuid);
 /// What must be known before a row is put.
 #[derive(Debug, Default)]
 pub(super) struct Facts {
-    /// The row that it replaces: its version, and what other tables have of it.
-    pub(super) old: Option<(Revision, Links)>,
+    /// The row that it replaces: its version, and what other tables have of it, where that can be read.
+    pub(super) old: Option<(Revision, Option<Links>)>,
     /// Those of its keys that a row has, and which row.
     pub(super) holders: Vec<(Key, Uuid)>,
     /// Those of its references that name no row.
@@ -83,7 +83,7 @@ pub(super) async fn apply(
         match step {
             Step::Put(row, expect) => {
                 let version = changes.add((row.kind.clone(), row.id), false);
-                put(transaction, Kept { row, version }, expect).await?;
+                put(transaction, Kept { row, version, unreadable: None }, expect).await?;
             }
             Step::Delete { kind, id } => {
                 let gone = delete(transaction, (kind, id)).await?;
@@ -191,7 +191,7 @@ pub(super) fn last_of_each(mut changes: Vec<Change>) -> Vec<Change> {
     clippy::disallowed_methods,
     reason = "when something happened is told to people, and compared with nothing"
 )]
-pub(super) fn now() -> i64 {
+pub(crate) fn now() -> i64 {
     let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }

@@ -59,7 +59,27 @@ pub(super) trait Database: Send + Sync + 'static {
 }
 
 /// What is done with each row of an answer.
-pub(super) type Take<'t> = &'t mut (dyn FnMut(&dyn Line) -> Result<(), StoreError> + Send);
+#[async_trait]
+pub(super) trait Take: Send {
+    /// Takes one.
+    fn line(&mut self, line: &dyn Line) -> Result<(), StoreError>;
+
+    /// Whether [`Take::pause`] is to be called before the next one.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// Waits until there is room for more.
+    async fn pause(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl<F: FnMut(&dyn Line) -> Result<(), StoreError> + Send> Take for F {
+    fn line(&mut self, line: &dyn Line) -> Result<(), StoreError> {
+        self(line)
+    }
+}
 
 /// A connection. One that has failed may be of no more use: see [`Connection::alive`].
 #[async_trait]
@@ -71,17 +91,17 @@ pub(super) trait Connection: Send + 'static {
     async fn run(&mut self, sql: &'static str) -> Result<(), StoreError>;
 
     /// Runs a statement and hands over each row as it comes.
-    async fn each(&mut self, sql: &str, values: &[Value<'_>], take: Take<'_>) -> Result<(), StoreError>;
+    async fn each(&mut self, sql: &str, values: &[Value<'_>], take: &mut dyn Take) -> Result<(), StoreError>;
 
     /// Runs a statement that answers nothing.
     async fn execute(&mut self, sql: &str, values: &[Value<'_>]) -> Result<(), StoreError> {
-        self.each(sql, values, &mut |_| Ok(())).await
+        self.each(sql, values, &mut |_: &dyn Line| Ok(())).await
     }
 
     /// Runs a statement that answers a number.
     async fn number(&mut self, sql: &str, values: &[Value<'_>]) -> Result<Option<i64>, StoreError> {
         let mut number = None;
-        self.each(sql, values, &mut |line| {
+        self.each(sql, values, &mut |line: &dyn Line| {
             number = Some(line.number(0)?);
             Ok(())
         })

@@ -109,14 +109,17 @@ impl Connection for SqliteConnection {
         Executor::execute(self, sqlx::raw_sql(sql)).await.map(drop).map_err(|error| unavailable(&error))
     }
 
-    async fn each(&mut self, sql: &str, values: &[Value<'_>], take: Take<'_>) -> Result<(), StoreError> {
+    async fn each(&mut self, sql: &str, values: &[Value<'_>], take: &mut dyn Take) -> Result<(), StoreError> {
         let query = values.iter().fold(sqlx::query::<Sqlite>(sql), |query, value| match value {
             Value::Text(text) => query.bind(text.as_ref()),
             Value::Number(number) => query.bind(*number),
         });
         let mut rows = query.fetch(self);
         while let Some(row) = rows.try_next().await.map_err(|error| unavailable(&error))? {
-            take(&row)?;
+            take.line(&row)?;
+            if take.is_full() {
+                take.pause().await?;
+            }
         }
         Ok(())
     }

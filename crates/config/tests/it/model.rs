@@ -156,7 +156,7 @@ impl Model {
         }
         self.revision += 1;
         self.log.push((self.revision, row.kind.clone(), row.id, false));
-        self.rows.push(Kept { row, version: self.revision });
+        self.rows.push(Kept { row, version: self.revision, unreadable: None });
         Ok(())
     }
 

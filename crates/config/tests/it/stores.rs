@@ -10,6 +10,8 @@ use postern_config::store::memory::Memory;
 use postern_config::store::postgres::{Login, PostgresOptions};
 use postern_config::store::{Store, migrations, postgres, sqlite};
 use postern_conformance::Postgres;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Executor as _};
 use tempfile::TempDir;
 
 /// What is promised to take a second at most. The rest of it is for a machine that does other things as well.
@@ -35,6 +37,19 @@ impl Stores {
         let options = options(server().await).await;
         migrations::up(&options).await.expect("an empty database takes all migrations");
         Self::Postgres(options)
+    }
+
+    /// Runs a statement past the store.
+    pub(crate) async fn sql(&self, sql: &str) {
+        match self {
+            Self::Memory(_) => panic!("there is no way past this one"),
+            Self::Sqlite(directory) => {
+                let options = SqliteConnectOptions::new().filename(directory.path().join(sqlite::FILE));
+                let mut connection = options.connect().await.expect("the file is there");
+                connection.execute(sql).await.expect("it is a statement");
+            }
+            Self::Postgres(options) => drop(server().await.sql(&options.database, sql).await),
+        }
     }
 
     /// The store, once more: as another process or another node would open it, where there can be one.

@@ -25,6 +25,10 @@ use crate::report::{Failure, Refused};
 pub(super) async fn export(options: &Options, output: &Path) -> Result<ExitCode> {
     let told = boot::told(options).await?;
     let (_, rows) = store(&told).await?.all().await.map_err(failed)?;
+    let (rows, unreadable): (Vec<_>, Vec<_>) = rows.into_iter().partition(|kept| kept.unreadable.is_none());
+    for kept in unreadable {
+        tracing::warn!("{} {} is left out: its body cannot be read", kept.row.kind, kept.row.id);
+    }
     let entities = rows.into_iter().map(|kept| (kept.row.kind, kept.row.body)).collect();
     let text = client::to_yaml(&client::export(entities));
     if output == Path::new("-") {

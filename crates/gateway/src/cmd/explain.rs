@@ -48,7 +48,8 @@ async fn resolve(options: &Options, typed: &str, document: &Document, trail: &Tr
     let booted = boot(options, document.file.as_deref()).await.inspect(|booted| {
         let names: Vec<_> = booted.resolver.vaults().map(|info| info.name.to_owned()).collect();
         let file = booted.document.as_ref().map(|loaded| loaded.name.as_str());
-        step.fact("file", file.unwrap_or(if booted.kept.is_empty() { "none" } else { "the database" }));
+        let is_kept = !booted.kept.vaults.is_empty() || !booted.kept.broken.is_empty();
+        step.fact("file", file.unwrap_or(if is_kept { "the database" } else { "none" }));
         step.fact("vaults", names.join(", "));
     });
     let mut booted = booted;

@@ -2,13 +2,16 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use postern_config::source::feed::StoreFeed;
 use postern_config::source::store::Followed;
 use postern_plugins::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 
 use super::vault::println;
@@ -27,8 +30,15 @@ pub(super) async fn check(options: &Options, conf: Option<PathBuf>) -> Result<Ex
         Kept::Document(document) => document.name,
         Kept::Store(store) => {
             let file = format!("the database ({})", store.name());
-            let mut rows = Followed::read(store, Box::new(Registry::bundled())).await?;
-            rows.snapshot().map_err(|violations| Refused { file: file.clone(), violations })?;
+            let feed = Arc::new(StoreFeed::new(store, Handle::current()));
+            let mut rows = Followed::read(feed, Box::new(Registry::bundled())).await?;
+            let (snapshot, _) = rows.snapshot();
+            // A node would start and serve without them; whoever asks wants to know.
+            let violations: Vec<_> =
+                snapshot.broken.iter().flat_map(|broken| broken.reasons.iter().cloned()).collect();
+            if !violations.is_empty() {
+                return Err(Refused { file, violations }.into());
+            }
             file
         }
     };

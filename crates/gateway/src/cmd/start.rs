@@ -46,28 +46,25 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     let files = NodeFiles::claim(&node.prefix)?;
 
     // The configuration is made before anything listens: who fails to start has disturbed nobody.
-    let (name, mut source) = match &kept {
-        Kept::Document(document) => (document.name.clone(), Source::file(watched(&settings))),
+    let name = match &kept {
+        Kept::Document(document) => document.name.clone(),
+        Kept::Store(store) => format!("the database ({})", store.name()),
+    };
+    let path = watched(&settings);
+    let apply = Arc::new(Apply::new(serve(settings, &node, trust, &name)?));
+    let (mut source, rows, document) = match kept {
+        Kept::Document(document) => (Source::file(path, &apply), None, Some(*document)),
         Kept::Store(store) => {
-            let source = Source::store(Arc::clone(store)).await.map_err(|error| {
+            let source = Source::store(Arc::clone(&store)).await.map_err(|error| {
                 Failure::new(
                     error.to_string(),
                     "is the database there? postern migrations list says how it is",
                 )
             })?;
-            (format!("the database ({})", store.name()), source)
+            (source, Some(store), None)
         }
     };
-    let apply = Arc::new(Apply::new(serve(settings, &node, trust, &name)?));
-    let (rows, first) = match (&mut source, kept) {
-        (Source::File { kept, .. }, Kept::Document(document)) => {
-            (kept.rows(), kept.put(&apply, *document).await)
-        }
-        (Source::Store(from), Kept::Store(store)) => (store, from.put(&apply).await),
-        (Source::File { .. }, Kept::Store(_)) | (Source::Store(_), Kept::Document(_)) => {
-            unreachable!("a source is made of what is kept, above")
-        }
-    };
+    let first = source.begin(&apply, document, &name).await;
     first.map_err(|violations| Refused { file: name.clone(), violations })?;
     let live = apply.effect().first().ok_or_else(|| anyhow::anyhow!("there is nothing to serve"))?;
     let drain = node.proxy.drain;
@@ -78,7 +75,7 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     let status = status::start(&node.status, Arc::clone(&apply)).await?;
     let parts = admin::Parts {
         apply: Arc::clone(&apply),
-        store: rows,
+        store: rows.unwrap_or_else(|| source.db_less().unwrap_or_default().rows()),
         db_less: source.db_less(),
         revision: source.applied(),
         flavour: node.flavour,

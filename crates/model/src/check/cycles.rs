@@ -13,8 +13,22 @@ use crate::violation::{Report, Violation};
 /// More of the way round a circle is not spelled out.
 const MAX_SHOWN: usize = 8;
 
+/// What is wrong with vaults because of others.
+pub(super) struct Fault {
+    /// Which of them cannot be used for it, by their places in the list.
+    pub(super) vaults: Vec<usize>,
+    /// What is wrong.
+    pub(super) violation: Violation,
+}
+
 /// Checks all vaults together; each comes with its path.
 pub(super) fn check(vaults: &[(String, VaultEntity)], report: &mut Report) {
+    faults(vaults).into_iter().for_each(|fault| report.push(fault.violation));
+}
+
+/// The same, by the vaults that it concerns: all that are in a circle, and no others.
+pub(super) fn faults(vaults: &[(String, VaultEntity)]) -> Vec<Fault> {
+    let mut faults = Vec::new();
     let index: HashMap<&str, usize> =
         vaults.iter().enumerate().map(|(index, (_, vault))| (vault.prefix.as_str(), index)).collect();
     let mut edges: Vec<Vec<Edge>> = vaults.iter().map(|_| Vec::new()).collect();
@@ -26,12 +40,15 @@ pub(super) fn check(vaults: &[(String, VaultEntity)], report: &mut Report) {
                     "a field of a vault may refer to an env or fs vault only, not to {}",
                     kind.name()
                 );
-                report.push(violation(path, vault, field, message));
+                let violation = violation(path, vault, field, message);
+                faults.push(Fault { vaults: vec![from], violation });
             }
             edges[from].extend(to.map(|to| Edge { to, field }));
         }
     }
-    for (way, field) in circles(&edges) {
+    let circles = circles(&edges);
+    let components = if circles.is_empty() { Vec::new() } else { components(&edges) };
+    for (way, field) in circles {
         let (path, last) = &vaults[way[way.len() - 1]];
         let names = way.iter().map(|index| vaults[*index].1.prefix.as_str());
         let mut names: Vec<_> = names.take(MAX_SHOWN).collect();
@@ -39,8 +56,12 @@ pub(super) fn check(vaults: &[(String, VaultEntity)], report: &mut Report) {
             names.push("…");
         }
         let message = format!("the vault needs itself: {} → {}", names.join(" → "), names[0]);
-        report.push(violation(path, last, field, message));
+        let violation = violation(path, last, field, message);
+        // There may be another way round that the walk did not take.
+        let all = (0..vaults.len()).filter(|index| components[*index] == components[way[0]]).collect();
+        faults.push(Fault { vaults: all, violation });
     }
+    faults
 }
 
 /// A field of one vault that refers to another vault of the document.
@@ -99,6 +120,44 @@ fn circles(edges: &[Vec<Edge>]) -> Vec<(Vec<usize>, &'static str)> {
         }
     }
     found
+}
+
+/// A number for each vault, the same for those that need each other. Does not recurse either.
+fn components(edges: &[Vec<Edge>]) -> Vec<usize> {
+    let mut back: Vec<Vec<usize>> = edges.iter().map(|_| Vec::new()).collect();
+    for (from, edges) in edges.iter().enumerate() {
+        edges.iter().for_each(|edge| back[edge.to].push(from));
+    }
+    // In the order in which a walk is done with them; then against the arrows, the last one first.
+    let (mut done, mut seen) = (Vec::with_capacity(edges.len()), vec![false; edges.len()]);
+    for start in 0..edges.len() {
+        let mut way = if std::mem::replace(&mut seen[start], true) { Vec::new() } else { vec![(start, 0)] };
+        while let Some((at, next)) = way.last_mut() {
+            match edges[*at].get(*next) {
+                Some(edge) => {
+                    *next += 1;
+                    if !std::mem::replace(&mut seen[edge.to], true) {
+                        way.push((edge.to, 0));
+                    }
+                }
+                None => {
+                    done.push(*at);
+                    way.pop();
+                }
+            }
+        }
+    }
+    let mut component: Vec<Option<usize>> = vec![None; edges.len()];
+    for start in done.into_iter().rev() {
+        let mut way = vec![start];
+        while let Some(at) = way.pop() {
+            if component[at].is_none() {
+                component[at] = Some(start);
+                way.extend(&back[at]);
+            }
+        }
+    }
+    component.into_iter().map(Option::unwrap_or_default).collect()
 }
 
 fn violation(path: &str, vault: &VaultEntity, field: &'static str, message: String) -> Violation {

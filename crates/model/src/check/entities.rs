@@ -42,6 +42,13 @@ pub(super) fn read(
     found.into_iter().map(|found| reader.item(found)).collect()
 }
 
+/// Reads one that is kept by itself: nothing is nested in it.
+pub(super) fn read_kept(found: Found, plugins: &dyn Plugins, report: &mut Report) -> Item {
+    let inside = HashMap::from([(found.definition.collection, Vec::new())]);
+    let (document, defaults) = (&Document::none(), Defaults::default());
+    Reader { document, plugins, defaults, budget: MAX_SHARED, inside, report }.item(found)
+}
+
 /// What `_info.defaults` says, by the kind's key there.
 #[derive(Debug, Default)]
 struct Defaults<'a>(Vec<(&'static str, &'a Node)>);

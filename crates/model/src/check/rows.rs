@@ -1,25 +1,36 @@
-//! Entities as they are kept, one by one → a [`Snapshot`].
+//! Entities as they are kept, one by one → a [`Snapshot`], and what is broken.
 //!
-//! Owns: what is looked at again when they take effect: each by its field list, and vaults that need each other; that one
-//! which did not change is neither read nor made again. Must not know: where they are kept; whoever keeps them has seen to
-//! identifiers, and that what they refer to is there.
+//! Owns: what is looked at again when they take effect: each by its field list, and what is wrong between them; that one
+//! which is broken keeps no other from taking effect; that one which did not change is neither read nor made again. Must
+//! not know: where they are kept. `rows/table.rs` has the lists, `rows/between.rs` sees what one row is to another, and
+//! `rows/remains.rs` what can still be read of a broken one.
 
-use std::collections::BTreeMap;
+mod between;
+mod remains;
+mod table;
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
-use super::entities;
+use self::between::{Between, CACHE_KEY, Fault, Place, Present};
+use self::table::Table;
 use super::nesting::Found;
-use super::{cycles, typed};
-use crate::document::{Document, Node};
-use crate::entity::MEMBERSHIPS;
+use super::references::malformed;
+use super::{cycles, entities, plugin, typed};
+use crate::document::Node;
 use crate::entity::vault::{self, VaultEntity};
+use crate::entity::{Definition, MEMBERSHIPS};
 use crate::field::Plugins;
-use crate::snapshot::{Entry, List, Snapshot};
+use crate::kind::Kind;
+use crate::snapshot::{Broken, Entry, Part, Snapshot};
 use crate::value::Record;
-use crate::violation::{Position, Report, Violation};
+use crate::violation::{Report, Severity, Violation, make_presentable};
+
+/// More reasons are counted: a row may have thousands of fields that nobody knows.
+const MAX_REASONS: usize = 16;
 
 /// Makes them what takes effect. `rows` are kinds and bodies, as [`crate::Kind::check`] gives them, with identifiers
 /// wherever they refer to each other.
@@ -35,25 +46,28 @@ pub fn rows<'a>(
         let id = body.get("id").and_then(Json::as_str).and_then(|id| Uuid::try_parse(id).ok());
         all.put(kind, id.unwrap_or_default(), body.clone(), plugins);
     }
-    all.snapshot()
+    let (snapshot, warnings) = all.snapshot();
+    if snapshot.broken.is_empty() {
+        return Ok((snapshot, warnings));
+    }
+    let mut report = Report::default();
+    let reasons = snapshot.broken.iter().flat_map(|broken| &broken.reasons);
+    reasons.chain(&warnings).for_each(|violation| report.push(violation.clone()));
+    Err(report.finish())
 }
 
 /// Entities as they are kept, each checked and typed when it comes.
 #[derive(Debug, Default)]
 pub struct Rows {
+    /// Those that are right by themselves.
     tables: Tables,
     vaults: BTreeMap<Uuid, (String, VaultEntity)>,
     members: BTreeMap<Uuid, (Uuid, Uuid)>,
-    /// What is to be said of those that are not right, or probably not as meant.
-    notes: BTreeMap<(String, Uuid), Vec<Violation>>,
-}
-
-/// One kind.
-#[derive(Debug)]
-struct Table<T> {
-    list: List<T>,
-    /// What came since the list was made.
-    changes: BTreeMap<Uuid, Option<Arc<Entry<T>>>>,
+    between: Between,
+    /// Those that are not.
+    broken: BTreeMap<(String, Uuid), Arc<Broken>>,
+    /// What is probably not as meant.
+    warnings: BTreeMap<(String, Uuid), Vec<Violation>>,
 }
 
 macro_rules! tables {
@@ -64,24 +78,53 @@ macro_rules! tables {
         }
 
         impl Tables {
-            fn take(&mut self, id: Uuid, from: Snapshot) {
+            /// Whether there may be millions of a kind.
+            fn is_lean(kind: &str) -> bool {
+                const LEAN: &[&str] = &[$($({ let _ = drop_record::$lean::<$entity>; stringify!($name) },)?)*];
+                LEAN.contains(&kind)
+            }
+
+            /// Adds what was made of one row; says whether it came behind all others of its kind.
+            fn take(&mut self, id: Uuid, from: Snapshot) -> bool {
+                let mut is_last = false;
                 $(for entry in &from.$name {
                     #[allow(unused_mut, reason = "some kinds are kept as they come")]
                     let mut entry = Arc::clone(entry);
                     $(drop_record::$lean(&mut entry);)?
-                    self.$name.put(id, entry);
+                    is_last = self.$name.put(id, entry);
                 })*
+                is_last
             }
 
-            fn remove(&mut self, kind: &str, id: Uuid) {
+            /// Takes one out; says whether it may have been there.
+            fn remove(&mut self, kind: &str, id: Uuid) -> bool {
                 match kind {
                     $(stringify!($name) => self.$name.remove(id),)*
-                    _ => {}
+                    _ => false,
                 }
             }
 
-            fn snapshot(&mut self) -> Snapshot {
-                Snapshot { $($name: self.$name.list(),)* ..Snapshot::default() }
+            /// The path and the record of one; that of a lean kind is empty.
+            fn find(&self, kind: &str, id: Uuid) -> Option<(&str, &Record)> {
+                match kind {
+                    $(stringify!($name) => self.$name.find(id).map(|entry| (entry.path.as_str(), &entry.record)),)*
+                    _ => None,
+                }
+            }
+
+            fn settle(&mut self) {
+                $(self.$name.settle();)*
+            }
+
+            fn snapshot(&mut self, out: &BTreeMap<&'static str, BTreeSet<Uuid>>) -> Snapshot {
+                Snapshot { $($name: self.$name.list(out.get(stringify!($name))),)* ..Snapshot::default() }
+            }
+
+            fn ids(&self, kind: &str) -> Vec<Uuid> {
+                match kind {
+                    $(stringify!($name) => self.$name.ids(),)*
+                    _ => Vec::new(),
+                }
             }
 
             fn len(&self) -> usize {
@@ -107,46 +150,62 @@ mod drop_record {
 impl Rows {
     /// An entity, in place of what has its kind and identifier.
     pub fn put(&mut self, kind: &str, id: Uuid, body: Map<String, Json>, plugins: &dyn Plugins) {
-        let mut report = Report::default();
-        let path = path(kind, &body);
-        let node = Node::from_json(&Json::Object(body));
         self.remove(kind, id);
-        if kind == vault::COLLECTION {
-            let vault = vault::check(&node, path.clone(), &mut report);
-            self.vaults.extend(vault.map(|vault| (id, (path, vault))));
-        } else if let Some(definition) = crate::entity::definition(kind) {
-            let found = vec![Found { definition, node, path, parent: None }];
-            let items = entities::read(&Document::none(), found, plugins, &mut report);
-            let made = typed::snapshot(items, vec![id], &mut report);
-            if kind == MEMBERSHIPS.collection {
-                self.members.extend(made.group_members.first().map(|member| (id, *member)));
-            } else {
-                self.tables.take(id, made);
+        let path = path(kind, id, &body);
+        let body = Json::Object(body);
+        let node = Node::from_json(&body);
+        let mut report = Report::default();
+        let is_made = self.make(kind, id, &node, &path, plugins, &mut report);
+        if !is_made {
+            // Nobody else tells of these.
+            let mut references = Report::default();
+            malformed(&node, &mut references);
+            for violation in references.finish() {
+                report.push(Violation { path: format!("{path}.{}", violation.path), ..violation });
             }
-        } else {
-            report.push(Violation::error(path, Some(Position::START), "no such kind of entity"));
+            if !report.has_errors() {
+                report.push(Violation::error(path.as_str(), None, "it cannot be read"));
+            }
+            self.broken(kind, id, path, report.finish(), remains::of(kind, body.as_object()));
+            return;
         }
-        let notes = report.finish();
-        if !notes.is_empty() {
-            self.notes.insert((kind.to_owned(), id), notes);
+        let warnings = without_positions(report.finish());
+        if !warnings.is_empty() {
+            self.warnings.insert((kind.to_owned(), id), warnings);
         }
+    }
+
+    /// One that is there and cannot be read at all. `rest` is what is known of its body from elsewhere, if anything is.
+    pub fn put_unreadable(&mut self, kind: &str, id: Uuid, reason: &str, rest: Option<&Map<String, Json>>) {
+        self.remove(kind, id);
+        let path = rest.map_or_else(|| format!("{kind}[{id}]"), |rest| path(kind, id, rest));
+        let reasons = vec![Violation::error(path.as_str(), None, reason)];
+        self.broken(kind, id, path, reasons, remains::of(kind, rest));
     }
 
     /// No such entity any longer. Nothing happens where there is none.
     pub fn remove(&mut self, kind: &str, id: Uuid) {
-        if !self.notes.is_empty() {
-            self.notes.remove(&(kind.to_owned(), id));
+        if !self.warnings.is_empty() {
+            self.warnings.remove(&(kind.to_owned(), id));
+        }
+        if !self.broken.is_empty() {
+            self.broken.remove(&(kind.to_owned(), id));
         }
         if kind == vault::COLLECTION {
             self.vaults.remove(&id);
-        } else if kind == MEMBERSHIPS.collection {
-            self.members.remove(&id);
-        } else {
-            self.tables.remove(kind, id);
+            return;
+        }
+        let Some(definition) = crate::entity::definition(kind) else { return };
+        let was_there = match kind == MEMBERSHIPS.collection {
+            true => self.members.remove(&id).is_some(),
+            false => self.tables.remove(kind, id),
+        };
+        if was_there {
+            self.between.remove((definition.collection, id), is_lean(kind));
         }
     }
 
-    /// How many there are, those apart that are not right.
+    /// How many there are, those apart that are broken by themselves.
     pub fn len(&self) -> usize {
         self.tables.len() + self.vaults.len() + self.members.len()
     }
@@ -156,73 +215,225 @@ impl Rows {
         self.len() == 0
     }
 
-    /// All of them, and the warnings. It shares with the snapshot before what is the same.
-    ///
-    /// # Errors
-    /// Everything that is wrong with them; paths name the entity: `services[my-service].host`.
-    pub fn snapshot(&mut self) -> Result<(Snapshot, Vec<Violation>), Vec<Violation>> {
-        let mut report = Report::default();
-        self.notes.values().flatten().for_each(|note| report.push(note.clone()));
-        let vaults: Vec<_> = self.vaults.values().cloned().collect();
-        cycles::check(&vaults, &mut report);
-        let mut snapshot = self.tables.snapshot();
-        snapshot.vaults = vaults.into_iter().map(|(_, vault)| vault).collect();
-        snapshot.group_members = self.members.values().copied().collect();
+    /// All that can take effect, with all that cannot in [`Snapshot::broken`]; and the warnings. It shares with the
+    /// snapshot before what is the same.
+    pub fn snapshot(&mut self) -> (Snapshot, Vec<Violation>) {
+        self.tables.settle();
+        let mut between = std::mem::take(&mut self.between);
+        let faults = between.faults(&*self);
+        let mut broken: BTreeMap<(String, Uuid), Arc<Broken>> = self.broken.clone();
+        let mut out: BTreeMap<&'static str, BTreeSet<Uuid>> = BTreeMap::new();
+        for ((kind, id), faults) in faults {
+            out.entry(kind).or_default().insert(id);
+            let found = self.between_broken((kind, id), &faults, &between);
+            broken.insert((kind.to_owned(), id), Arc::new(found));
+        }
+        self.between = between;
+        for found in self.broken_vaults() {
+            out.entry(vault::COLLECTION).or_default().insert(found.id);
+            broken.insert((vault::COLLECTION.to_owned(), found.id), Arc::new(found));
+        }
+        let mut snapshot = self.tables.snapshot(&out);
+        let is_in = |kind: &str, id: &Uuid| out.get(kind).is_none_or(|out| !out.contains(id));
+        let vaults = self.vaults.iter().filter(|(id, _)| is_in(vault::COLLECTION, id));
+        snapshot.vaults = vaults.map(|(_, (_, vault))| vault.clone()).collect();
+        let members = self.members.iter().filter(|(id, _)| is_in(MEMBERSHIPS.collection, id));
+        snapshot.group_members = members.map(|(_, member)| *member).collect();
         snapshot.group_members.sort_unstable();
         snapshot.group_members.dedup();
-        let refused = report.has_errors();
-        let violations = report.finish();
-        if refused { Err(violations) } else { Ok((snapshot, violations)) }
+        snapshot.broken = broken.into_values().collect();
+        let mut report = Report::default();
+        self.warnings.values().flatten().for_each(|warning| report.push(warning.clone()));
+        (snapshot, report.finish())
+    }
+
+    /// Reads a row, and keeps what was made of it; says whether nothing stands against that.
+    fn make(
+        &mut self,
+        kind: &str,
+        id: Uuid,
+        node: &Node,
+        path: &str,
+        plugins: &dyn Plugins,
+        report: &mut Report,
+    ) -> bool {
+        let own = node.get("id").and_then(Node::as_str).and_then(|own| Uuid::try_parse(own).ok());
+        if own.is_some_and(|own| own != id) {
+            report.push(Violation::error(format!("{path}.id"), None, "another one than that of the row"));
+        }
+        if kind == vault::COLLECTION {
+            let vault = vault::check(node, path.to_owned(), report).filter(|_| !report.has_errors());
+            let is_made = vault.is_some();
+            self.vaults.extend(vault.map(|vault| (id, (path.to_owned(), vault))));
+            return is_made;
+        }
+        let Some(definition) = crate::entity::definition(kind) else {
+            let hint = "another version of the gateway may have written it";
+            report.push(Violation::error(path, None, "no such kind of entity").with_hint(hint));
+            return false;
+        };
+        let found = Found { definition, node: node.clone(), path: path.to_owned(), parent: None };
+        let item = entities::read_kept(found, plugins, report);
+        if let Some(schema) = item.plugin {
+            plugin::bindings(schema, &item.record, node, path, report);
+        }
+        let (links, wrong) = self.between.links(definition, &item.record);
+        for field in wrong {
+            let message = "expected the identifier of another entity";
+            report.push(Violation::error(format!("{path}.{field}"), None, message));
+        }
+        if !item.sound || report.has_errors() {
+            return false;
+        }
+        let made = typed::snapshot(vec![item], vec![id], report);
+        if report.has_errors() {
+            return false;
+        }
+        let is_last = if kind == MEMBERSHIPS.collection {
+            let is_last = self.members.last_key_value().is_none_or(|(last, _)| *last < id);
+            self.members.extend(made.group_members.first().map(|member| (id, *member)));
+            is_last
+        } else {
+            self.tables.take(id, made)
+        };
+        self.between.put((definition.collection, id), links, is_lean(kind), is_last);
+        true
+    }
+
+    fn broken(
+        &mut self,
+        kind: &str,
+        id: Uuid,
+        path: String,
+        reasons: Vec<Violation>,
+        remains: crate::snapshot::Remains,
+    ) {
+        let broken = made_broken(kind, id, path, reasons, remains);
+        self.broken.insert((kind.to_owned(), id), Arc::new(broken));
+    }
+
+    /// What stands against a row that is right by itself.
+    fn between_broken(&self, place: Place, faults: &[Fault], between: &Between) -> Broken {
+        let (kind, id) = place;
+        let (path, record) = match self.tables.find(kind, id) {
+            Some((path, record)) => (path.to_owned(), Some(record)),
+            None => (format!("{kind}[{id}]"), None),
+        };
+        let reasons = faults.iter().map(|fault| reason(fault, kind, &path)).collect();
+        let name = Kind::named(kind).and_then(remains::name_of);
+        let name = name.and_then(|name| match kind {
+            "consumers" => self.tables.consumers.find(id)?.value.as_ref()?.username.clone(),
+            _ => record?.text(name).map(crate::value::Text::from),
+        });
+        let is_off = record.and_then(|record| record.get("enabled")) == Some(&crate::Value::Boolean(false));
+        let remains = crate::snapshot::Remains {
+            name: name.map_or(Part::Absent, |name| Part::Known(name.as_str().to_owned())),
+            enabled: !is_off,
+            refers: between.refers(place).iter().map(|(field, _, id)| (*field, Part::Known(*id))).collect(),
+        };
+        made_broken(kind, id, path, reasons, remains)
+    }
+
+    /// Vaults that are right by themselves, and share a prefix or need each other.
+    fn broken_vaults(&self) -> Vec<Broken> {
+        let mut reasons: BTreeMap<usize, Vec<Violation>> = BTreeMap::new();
+        let vaults: Vec<_> = self.vaults.values().cloned().collect();
+        let mut prefixes = HashSet::new();
+        for (index, (path, vault)) in vaults.iter().enumerate() {
+            if !prefixes.insert(&vault.prefix) {
+                let fault = Fault::Double { field: "prefix" };
+                reasons.entry(index).or_default().push(reason(&fault, vault::COLLECTION, path));
+            }
+        }
+        for fault in cycles::faults(&vaults) {
+            for index in fault.vaults {
+                reasons.entry(index).or_default().push(fault.violation.clone());
+            }
+        }
+        let ids: Vec<_> = self.vaults.keys().collect();
+        let broken = reasons.into_iter().map(|(index, reasons)| {
+            let (path, vault) = &vaults[index];
+            let name = Part::Known(vault.prefix.clone());
+            let remains = crate::snapshot::Remains { name, enabled: true, refers: Vec::new() };
+            made_broken(vault::COLLECTION, *ids[index], path.clone(), reasons, remains)
+        });
+        broken.collect()
     }
 }
 
-impl<T> Default for Table<T> {
-    fn default() -> Self {
-        Self { list: List::default(), changes: BTreeMap::new() }
+impl Present for Rows {
+    fn has(&self, kind: &str, id: Uuid) -> bool {
+        self.tables.find(kind, id).is_some()
+            || (!self.broken.is_empty() && self.broken.contains_key(&(kind.to_owned(), id)))
+    }
+
+    fn ids(&self, kind: &str) -> Vec<Uuid> {
+        self.tables.ids(kind)
     }
 }
 
-impl<T> Table<T> {
-    fn put(&mut self, id: Uuid, entry: Arc<Entry<T>>) {
-        // A store gives all of a kind in order; then there is nothing to be sorted.
-        if self.changes.is_empty() && self.list.last_id().is_none_or(|last| last < id) {
-            self.list.push(entry);
-        } else {
-            self.changes.insert(id, Some(entry));
-        }
-    }
+fn is_lean(kind: &str) -> bool {
+    kind == MEMBERSHIPS.collection || Tables::is_lean(kind)
+}
 
-    fn remove(&mut self, id: Uuid) {
-        if self.list.last_id().is_some_and(|last| id <= last) {
-            self.changes.insert(id, None);
-        } else {
-            self.changes.remove(&id);
-        }
+fn made_broken(
+    kind: &str,
+    id: Uuid,
+    mut path: String,
+    reasons: Vec<Violation>,
+    remains: crate::snapshot::Remains,
+) -> Broken {
+    make_presentable(&mut path);
+    let mut kind = kind.to_owned();
+    make_presentable(&mut kind);
+    let mut reasons = without_positions(reasons);
+    reasons.retain(|reason| reason.severity == Severity::Error);
+    if let Some(more) = reasons.len().checked_sub(MAX_REASONS).filter(|more| *more > 0) {
+        reasons.truncate(MAX_REASONS);
+        reasons.push(Violation::error(path.as_str(), None, format!("{more} more violations are not shown")));
     }
+    Broken { kind, id, path, reasons, remains }
+}
 
-    fn list(&mut self) -> List<T> {
-        if !self.changes.is_empty() {
-            self.list = self.list.with(std::mem::take(&mut self.changes));
+/// What stands in no file has no place in one.
+fn without_positions(mut violations: Vec<Violation>) -> Vec<Violation> {
+    violations.iter_mut().for_each(|violation| violation.position = None);
+    violations
+}
+
+/// In Kong's words, where it has some.
+fn reason(fault: &Fault, kind: &str, path: &str) -> Violation {
+    match fault {
+        Fault::Dangling { field, to, id } => {
+            let message = format!("invalid reference '{field}: {id}' (no such entry in '{to}')");
+            Violation::error(format!("{path}.{field}"), None, message)
         }
-        self.list.clone()
-    }
-
-    fn len(&self) -> usize {
-        // What is changed may or may not be new, which nobody needs to know so exactly before the list is made.
-        self.list.len() + self.changes.values().filter(|change| change.is_some()).count()
+        Fault::Double { field } if *field == CACHE_KEY => {
+            let fields = crate::entity::definition(kind)
+                .map_or(&[][..], |definition: &Definition| definition.cache_key);
+            let message =
+                format!("uniqueness violation: another of the {kind} has the same {}", fields.join(", "));
+            Violation::error(path, None, message)
+        }
+        Fault::Double { field } => {
+            let message = format!("uniqueness violation: another of the {kind} has the same {field}");
+            Violation::error(format!("{path}.{field}"), None, message)
+        }
     }
 }
 
 /// What people call it: by its name where it has one. What plugins and vaults call so is their kind.
-fn path(kind: &str, body: &Map<String, Json>) -> String {
+fn path(kind: &str, id: Uuid, body: &Map<String, Json>) -> String {
     let text = |field: &str| body.get(field).and_then(Json::as_str);
     let fields: &[&str] = match kind {
         "plugins" => &["instance_name"],
         vault::COLLECTION => &["prefix"],
         _ => &["name", "username"],
     };
-    let name = fields.iter().copied().find_map(text);
-    format!("{kind}[{}]", name.or_else(|| text("id")).unwrap_or_default())
+    match fields.iter().copied().find_map(text) {
+        Some(name) => format!("{kind}[{name}]"),
+        None => format!("{kind}[{id}]"),
+    }
 }
 
 #[cfg(test)]

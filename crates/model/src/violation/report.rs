@@ -68,7 +68,7 @@ impl Report {
 }
 
 /// Cuts what is long, and spells out control characters: what a file says must not steer a terminal.
-fn make_presentable(text: &mut String) {
+pub(crate) fn make_presentable(text: &mut String) {
     if text.len() > MAX_MESSAGE {
         let end = (0..=MAX_MESSAGE).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
         text.truncate(end);

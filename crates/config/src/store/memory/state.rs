@@ -8,7 +8,7 @@ use std::ops::Bound;
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use super::super::rules::{self, CHANGES_KEPT, Facts, Links, Place, Referrer, Transaction};
+use super::super::rules::{self, CHANGES_KEPT, Facts, Place, Referrer, Transaction};
 use super::super::{Change, Changes, Kept, Key, Reference, Revision, Row, StoreError, Written};
 
 /// All that is kept, and where to find it.
@@ -67,7 +67,7 @@ impl State {
                 _ => changes.add((row.kind.clone(), row.id), false),
             };
             next.unused_keys(&row)?;
-            next.insert(Kept { row, version });
+            next.insert(Kept { row, version, unreadable: None });
         }
         let dangling = |reference: &&Reference| next.row(&reference.kind, reference.id).is_none();
         if let Some(reference) = next.all().flat_map(|kept| &kept.row.references).find(dangling) {
@@ -168,7 +168,7 @@ impl Transaction for Attempt<'_> {
     async fn facts(&mut self, row: &Row) -> Result<Facts, StoreError> {
         let missing = |reference: &&Reference| self.state.row(&reference.kind, reference.id).is_none();
         Ok(Facts {
-            old: self.state.row(&row.kind, row.id).map(|kept| (kept.version, Links::default())),
+            old: self.state.row(&row.kind, row.id).map(|kept| (kept.version, None)),
             holders: row
                 .keys
                 .iter()

@@ -2,18 +2,20 @@
 //!
 //! Owns: these statements. What needs more than one sees one moment. Must not know: what is being written.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::super::{
-    Bodies, Change, Changes, Filter, Kept, Key, Page, Revision, Select, Store, StoreError, Tags, Write,
-    Written, rules,
+    BATCH, Body, Change, Changes, Filter, Kept, Key, Page, Revision, Select, Sink, Store, StoreError, Tags,
+    Unreadable, Write, Written, rules,
 };
 use super::text::{self, ROW, digest, kept};
 use super::watch::LAST;
 use super::write::Job;
-use super::{Connection, Database, Sql, Statement, Value, stored};
+use super::{Connection, Database, Line, Sql, Statement, Take, Value, stored};
 
 const CHANGE: &str = "SELECT revision, kind, id, deleted, made_at, made_by FROM postern_changes";
 
@@ -54,18 +56,16 @@ impl<D: Database> Store for Sql<D> {
         Ok((revision, rows))
     }
 
-    async fn bodies(&self, take: Bodies<'_>) -> Result<Revision, StoreError> {
+    async fn bodies(&self, sink: &mut dyn Sink) -> Result<Revision, StoreError> {
         const BODY: &str = "SELECT kind, id, body FROM postern_rows ORDER BY kind, id";
         let mut connection = self.readers.lease().await?;
         connection.run(D::BEGIN_READ).await?;
         let revision = connection.number(LAST, &[]).await?.unwrap_or(0);
-        let hand_out = &mut |line: &dyn super::Line| {
-            let (kind, id) = (line.name(0)?, line.id(1)?);
-            let body = text::parsed(line.text(2)?, &format!("{kind} {id}"))?;
-            take(&kind, id, body);
-            Ok(())
-        };
-        connection.each(BODY, &[], hand_out).await?;
+        let mut handing = Handing { sink, batch: Vec::with_capacity(BATCH), unreadable: BTreeMap::new() };
+        connection.each(BODY, &[], &mut handing).await?;
+        handing.pause().await?;
+        let Handing { sink, unreadable, .. } = handing;
+        hand_out_unreadable(&mut *connection, sink, unreadable).await?;
         connection.run("COMMIT").await?;
         connection.done();
         Ok(revision)
@@ -118,6 +118,77 @@ impl<D: Database> Sql<D> {
     }
 }
 
+/// Bodies on their way out.
+struct Handing<'s> {
+    sink: &'s mut dyn Sink,
+    batch: Vec<Body>,
+    /// Those for which other tables are to be asked.
+    unreadable: BTreeMap<(String, Uuid), String>,
+}
+
+#[async_trait]
+impl Take for Handing<'_> {
+    fn line(&mut self, line: &dyn Line) -> Result<(), StoreError> {
+        let kind = line.name(0).unwrap_or_else(|_| "(unreadable)".to_owned());
+        let (id, json) = match text::id_or_made(line, 1) {
+            Err(id) => (id, Err(Unreadable { reason: "its identifier is no UUID".to_owned(), rest: None })),
+            Ok(id) => match text::body(line, 2) {
+                Ok(json) => (id, Ok(json)),
+                Err(reason) => {
+                    self.unreadable.insert((kind, id), reason);
+                    return Ok(());
+                }
+            },
+        };
+        self.batch.push(Body { kind, id, json });
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        self.batch.len() >= BATCH
+    }
+
+    async fn pause(&mut self) -> Result<(), StoreError> {
+        match self.batch.is_empty() {
+            true => Ok(()),
+            false => self.sink.take(std::mem::replace(&mut self.batch, Vec::with_capacity(BATCH))).await,
+        }
+    }
+}
+
+/// Those whose bodies cannot be read, with what is known of them otherwise.
+async fn hand_out_unreadable(
+    connection: &mut impl Connection,
+    sink: &mut dyn Sink,
+    mut unreadable: BTreeMap<(String, Uuid), String>,
+) -> Result<(), StoreError> {
+    while !unreadable.is_empty() {
+        let mut some = BTreeMap::new();
+        while some.len() < BATCH
+            && let Some((place, reason)) = unreadable.pop_first()
+        {
+            some.insert(place, reason);
+        }
+        let mut statement = Statement::new(ROW);
+        let places = some.keys().map(|(kind, id)| [stored(kind), (*id).into()]);
+        statement.say(" WHERE (kind, id) IN (VALUES ").list(places).say(")");
+        let kept = rows(connection, &statement).await?;
+        let mut bodies = Vec::with_capacity(some.len());
+        for kept in kept {
+            some.remove(&(kept.row.kind.clone(), kept.row.id));
+            bodies.push(Body::from(kept));
+        }
+        // An identifier may be written otherwise than we write it.
+        let others = some.iter().map(|((kind, id), reason)| {
+            let json = Err(Unreadable { reason: reason.clone(), rest: None });
+            Body { kind: kind.clone(), id: *id, json }
+        });
+        bodies.extend(others);
+        sink.take(bodies).await?;
+    }
+    Ok(())
+}
+
 /// What changed since, as of the moment that a transaction sees.
 async fn since(connection: &mut impl Connection, revision: Revision) -> Result<Option<Changes>, StoreError> {
     const FIRST: &str = "SELECT coalesce(min(revision), 1) FROM postern_changes";
@@ -137,7 +208,8 @@ async fn since(connection: &mut impl Connection, revision: Revision) -> Result<O
 /// One more than is wanted tells whether there are more.
 fn paging(select: &Select) -> Statement<'_> {
     let mut statement = Statement::new(ROW);
-    statement.say(" WHERE kind = ").value(stored(&select.kind));
+    // An identifier that is none cannot be gone on behind.
+    statement.say(" WHERE length(id) = 36 AND kind = ").value(stored(&select.kind));
     if let Some(after) = select.after {
         statement.say(" AND id > ").value(after);
     }
@@ -181,8 +253,8 @@ fn tagged<'s>(statement: &mut Statement<'s>, kind: &'s str, tags: &Tags) {
 
 async fn rows(connection: &mut impl Connection, statement: &Statement<'_>) -> Result<Vec<Kept>, StoreError> {
     let mut rows = Vec::new();
-    let take = &mut |line: &dyn super::Line| {
-        rows.push(kept(line)?);
+    let take = &mut |line: &dyn Line| {
+        rows.extend(kept(line));
         Ok(())
     };
     connection.each(&statement.sql, &statement.values, take).await?;
@@ -194,19 +266,24 @@ async fn changes(
     statement: &Statement<'_>,
 ) -> Result<Vec<Change>, StoreError> {
     let mut changes = Vec::new();
-    let take = &mut |line: &dyn super::Line| {
-        changes.push(Change {
-            revision: line.number(0)?,
-            kind: line.name(1)?,
-            id: line.id(2)?,
-            deleted: line.number(3)? != 0,
-            at: line.number(4)?,
-            by: line.name(5)?,
-        });
+    let take = &mut |line: &dyn Line| {
+        // What nobody could have noted concerns no row.
+        changes.extend(change(line).ok());
         Ok(())
     };
     connection.each(&statement.sql, &statement.values, take).await?;
     Ok(changes)
+}
+
+fn change(line: &dyn Line) -> Result<Change, StoreError> {
+    Ok(Change {
+        revision: line.number(0)?,
+        kind: line.name(1)?,
+        id: line.id(2)?,
+        deleted: line.number(3)? != 0,
+        at: line.number(4)?,
+        by: line.name(5)?,
+    })
 }
 
 fn limit(size: usize) -> Value<'static> {

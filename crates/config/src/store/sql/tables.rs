@@ -9,7 +9,7 @@ use async_trait::async_trait;
 
 use super::super::rules::{Facts, Links, Place, Referrer, Transaction};
 use super::super::{Change, Kept, OnDelete, Row, StoreError};
-use super::text::{digest, json, key, parsed};
+use super::text::{digest, json, key, links, version};
 use super::{Connection, Statement, Value, stored};
 
 /// How many rows one statement names: SQLite allows 32,766 values, PostgreSQL 65,535.
@@ -58,7 +58,8 @@ impl<C: Connection> Transaction for Tables<'_, C> {
         let take = &mut |line: &dyn super::Line| {
             let which = usize::try_from(line.number(1)?).unwrap_or(usize::MAX);
             match line.number(0)? {
-                OLD => facts.old = Some((line.number(1)?, parsed(line.text(2)?, "what a row refers to")?)),
+                // A row that was broken past us can be put right again.
+                OLD => facts.old = Some((version(line, 1), links(line, 2))),
                 HOLDER => facts.holders.extend(row.keys.get(which).cloned().zip(Some(line.id(2)?))),
                 _ => present.get_mut(which).into_iter().for_each(|present| *present = true),
             }
@@ -80,11 +81,12 @@ impl<C: Connection> Transaction for Tables<'_, C> {
             Links { keys: row.keys.clone(), references: row.references.clone(), tags: row.tags.clone() };
         let line = [kind.clone(), id.clone(), kept.version.into(), json(&row.body)?, json(&links)?];
         self.insert("postern_rows (kind, id, version, body, links)", vec![line], REPLACE).await?;
-        let old = facts.old.as_ref().map(|(_, links)| links);
+        let is_new = facts.old.is_none();
+        let old = facts.old.as_ref().and_then(|(_, links)| links.as_ref());
         let itself = [(row.kind.clone(), row.id)];
 
         if old.is_none_or(|old| old.keys != links.keys) {
-            if old.is_some() {
+            if !is_new {
                 self.delete("postern_keys", &itself).await?;
             }
             // A row may say a key twice. That no other has it was made sure of, and is by the table again.
@@ -95,7 +97,7 @@ impl<C: Connection> Transaction for Tables<'_, C> {
             self.insert("postern_keys (kind, field, digest, id)", keys.collect(), "").await?;
         }
         if old.is_none_or(|old| old.references != links.references) {
-            if old.is_some() {
+            if !is_new {
                 self.delete("postern_references", &itself).await?;
             }
             let references = links.references.iter().map(|to| {
@@ -106,7 +108,7 @@ impl<C: Connection> Transaction for Tables<'_, C> {
             self.insert(into, references.collect(), "").await?;
         }
         if old.is_none_or(|old| old.tags != links.tags) {
-            if old.is_some() {
+            if !is_new {
                 self.delete("postern_tags", &itself).await?;
             }
             let tags = links.tags.iter().map(|tag| [kind.clone(), digest(tag), id.clone()]).collect();
@@ -116,8 +118,8 @@ impl<C: Connection> Transaction for Tables<'_, C> {
     }
 
     async fn contains(&mut self, (kind, id): &Place) -> Result<bool, StoreError> {
-        const ANY: &str = "SELECT version FROM postern_rows WHERE kind = $1 AND id = $2";
-        Ok(self.0.number(ANY, &[stored(kind), (*id).into()]).await?.is_some())
+        const ANY: &str = "SELECT count(*) FROM postern_rows WHERE kind = $1 AND id = $2";
+        Ok(self.0.number(ANY, &[stored(kind), (*id).into()]).await?.is_some_and(|count| count > 0))
     }
 
     async fn referrers(&mut self, places: &[Place]) -> Result<Vec<Referrer>, StoreError> {

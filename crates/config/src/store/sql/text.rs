@@ -4,11 +4,14 @@
 //! error. Must not know: statements.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
+use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
 
 use super::super::rules::Links;
-use super::super::{Kept, Key, Row, StoreError};
+use super::super::{Kept, Key, Revision, Row, StoreError, Unreadable};
 use super::{Line, Value};
 
 /// What a database says is shown up to here.
@@ -52,21 +55,83 @@ pub(super) fn json(value: &impl serde::Serialize) -> Result<Value<'static>, Stor
     Ok(Value::from(text.map_err(|_| StoreError::Corrupt("a row is no JSON".to_owned()))?))
 }
 
-/// Reads [`json`]; `what` names it.
-pub(super) fn parsed<T: serde::de::DeserializeOwned>(text: &str, what: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|_| StoreError::Corrupt(what.to_owned()))
-}
-
 /// The columns of [`kept`].
 pub(super) const ROW: &str = "SELECT kind, id, version, body, links FROM postern_rows";
 
-/// A row of [`ROW`].
-pub(super) fn kept(line: &dyn Line) -> Result<Kept, StoreError> {
-    let (kind, id, version) = (line.name(0)?, line.id(1)?, line.number(2)?);
-    let what = format!("{kind} {id}");
-    let body = parsed(line.text(3)?, &what)?;
-    let Links { keys, references, tags } = parsed(line.text(4)?, &what)?;
-    Ok(Kept { row: Row { kind, id, body, keys, references, tags }, version })
+/// A row of [`ROW`]; none where nobody could name it.
+pub(super) fn kept(line: &dyn Line) -> Option<Kept> {
+    let (kind, id) = (line.name(0).ok()?, line.id(1).ok()?);
+    let (body, links) = (body(line, 3), links(line, 4));
+    let (body, unreadable) = match body {
+        Ok(body) => (body, None),
+        Err(reason) => {
+            let rest = links.as_ref().map(|links| rest(id, links));
+            let body = rest.clone().unwrap_or_else(|| rest_of_nothing(id));
+            (body, Some(Unreadable { reason, rest }))
+        }
+    };
+    let Links { keys, references, tags } = links.unwrap_or_default();
+    Some(Kept { row: Row { kind, id, body, keys, references, tags }, version: version(line, 2), unreadable })
+}
+
+/// A body, or why it cannot be read. The cause would quote it.
+pub(super) fn body(line: &dyn Line, column: usize) -> Result<Map<String, Json>, String> {
+    let body = line.text(column).ok().and_then(|text| serde_json::from_str(text).ok());
+    body.ok_or_else(|| "its body is no JSON object".to_owned())
+}
+
+/// What other tables have of a row, where that can be read.
+pub(super) fn links(line: &dyn Line, column: usize) -> Option<Links> {
+    serde_json::from_str(line.text(column).ok()?).ok()
+}
+
+/// The version of a row; that of one that was written past us may be none.
+pub(super) fn version(line: &dyn Line, column: usize) -> Revision {
+    line.number(column).unwrap_or_default()
+}
+
+/// The identifier of a row, or one that always follows from what stands in its place.
+pub(super) fn id_or_made(line: &dyn Line, column: usize) -> Result<Uuid, Uuid> {
+    line.id(column).map_err(|_| {
+        let digest = Sha256::digest(line.text(column).unwrap_or_default());
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
+        Uuid::from_bytes(bytes)
+    })
+}
+
+/// What stands in a body, as far as other tables tell.
+fn rest(id: Uuid, links: &Links) -> Map<String, Json> {
+    let mut body = rest_of_nothing(id);
+    for key in &links.keys {
+        match key.field.contains(',') {
+            false => _ = body.insert(key.field.clone(), Json::from(key.value.as_str())),
+            true => {
+                let values: Vec<Json> = serde_json::from_str(&key.value).unwrap_or_default();
+                let parts = key.field.split(',').map(ToOwned::to_owned).zip(values);
+                body.extend(parts.filter(|(_, value)| !value.is_null()));
+            }
+        }
+    }
+    let mut referring: BTreeMap<&str, Vec<Json>> = BTreeMap::new();
+    for reference in &links.references {
+        referring.entry(&reference.field).or_default().push(Json::from(reference.id.to_string()));
+    }
+    for (field, ids) in referring {
+        let one = match <[Json; 1]>::try_from(ids) {
+            Ok([id]) => Json::Object(Map::from_iter([("id".to_owned(), id)])),
+            Err(ids) => Json::Array(ids),
+        };
+        body.insert(field.to_owned(), one);
+    }
+    if !links.tags.is_empty() {
+        body.insert("tags".to_owned(), links.tags.clone().into());
+    }
+    body
+}
+
+fn rest_of_nothing(id: Uuid) -> Map<String, Json> {
+    Map::from_iter([("id".to_owned(), Json::from(id.to_string()))])
 }
 
 /// What sqlx says, without what it could say of values, passwords and rows.

@@ -91,7 +91,8 @@ async fn no_update_is_lost_between_two(stores: Stores) {
     at_once(&stores, 0..8, async |store, _| {
         for _ in 0..EACH {
             loop {
-                let Kept { row, version } = store.get("counters", id(0)).await.unwrap().expect("it is there");
+                let Kept { row, version, .. } =
+                    store.get("counters", id(0)).await.unwrap().expect("it is there");
                 let next = json!(row.body["number"].as_u64().unwrap() + 1);
                 match put_if(&*store, row.says("number", next), Expect::Version(version)).await {
                     Ok(_) => break,

@@ -1,0 +1,41 @@
+//! A checked entity → a row.
+//!
+//! Owns: which of its values are unique, to what it refers and what then becomes of it, in the store's words. Must not
+//! know: where the entity came from.
+
+use postern_model::Kind;
+use postern_model::kind::Refers;
+use serde_json::{Map, Value as Json};
+use uuid::Uuid;
+
+use super::{Key, OnDelete, Reference, Row};
+
+impl Row {
+    /// The row of an entity. Its body is what [`Kind::check`] made, with identifiers wherever it refers to others.
+    pub fn of(kind: Kind, id: Uuid, body: Map<String, Json>) -> Self {
+        let keys = kind.keys(&body).into_iter().map(|found| Key::of(found.fields, &found.values)).collect();
+        let reference = |(refers, id): (Refers, Uuid)| Reference {
+            field: refers.field.to_owned(),
+            kind: refers.to.to_owned(),
+            id,
+            on_delete: if refers.holds { OnDelete::Restrict } else { OnDelete::Cascade },
+        };
+        let mut references: Vec<Reference> = kind.references(&body).into_iter().map(reference).collect();
+        references.dedup();
+        let tags = body.get("tags").and_then(Json::as_array).into_iter().flatten();
+        let tags = tags.filter_map(|tag| tag.as_str().map(ToOwned::to_owned)).collect();
+        Self { kind: kind.collection().to_owned(), id, keys, references, tags, body }
+    }
+}
+
+impl Key {
+    /// What no two rows share, as the store has it: a text, or several as JSON.
+    pub fn of(fields: &[&str], values: &[Json]) -> Self {
+        let value = match values {
+            [Json::String(text)] => text.clone(),
+            [other] => other.to_string(),
+            several => Json::from(several.to_vec()).to_string(),
+        };
+        Self { field: fields.join(","), value }
+    }
+}
