@@ -53,4 +53,12 @@ impl Names {
             self.by_text.borrow_mut().retain(|_, number| numbers.contains(number));
         }
     }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        let texts = self.by_text.borrow().len();
+        assert_eq!(texts, self.by_place.borrow().len(), "each is known in one place");
+        texts
+    }
 }
