@@ -271,7 +271,9 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, state: Arc
         let state = Arc::clone(&state);
         let acceptor = acceptor.clone();
         connections.spawn(async move {
-            let Some(acceptor) = acceptor else { return serve(stream, state, number, Shown::default()).await };
+            let Some(acceptor) = acceptor else {
+                return serve(stream, state, number, Shown::default()).await;
+            };
             let Ok(stream) = acceptor.accept(stream).await else { return };
             let session = stream.get_ref().1;
             let certificates = session.peer_certificates().unwrap_or_default();

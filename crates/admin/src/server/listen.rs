@@ -189,8 +189,12 @@ async fn accept(socket: TcpListener, acceptor: Acceptor, places: Arc<Places>) {
     loop {
         match socket.accept().await {
             Ok((stream, address)) => match places.take(address.ip()) {
-                Some(place) => drop(tokio::spawn(acceptor.clone().connection(stream, address, Arc::new(place)))),
-                None => tracing::warn!(peer = %address.ip(), "the Admin API has no place for a connection: all are busy"),
+                Some(place) => {
+                    drop(tokio::spawn(acceptor.clone().connection(stream, address, Arc::new(place))))
+                }
+                None => {
+                    tracing::warn!(peer = %address.ip(), "the Admin API has no place for a connection: all are busy")
+                }
             },
             Err(error) => {
                 // Such as too many open files, which only time helps, or a connection less.

@@ -121,3 +121,110 @@ fn connections_that_are_gone_are_forgotten() {
     assert_eq!(watch.drain(), 0);
     assert!(watch.connections.borrow().is_empty());
 }
+
+/// Whether a connection has ended, is asked to end, or neither.
+fn ending(timing: &Timing) -> (bool, bool) {
+    (timing.has_expired(), timing.drain.load(RELAXED))
+}
+
+#[test]
+fn only_who_waits_for_a_request_makes_room() {
+    const STAYS: (bool, bool) = (false, false);
+    const ENDS: (bool, bool) = (true, false);
+    const IS_ASKED: (bool, bool) = (false, true);
+    let cases = [
+        ("nothing has come", Phase::Opened, false, ENDS),
+        ("it has a session, but no stream", Phase::Opened, true, IS_ASKED),
+        ("between requests", Phase::Idle, false, IS_ASKED),
+        ("between streams", Phase::Idle, true, IS_ASKED),
+        ("a head is on its way", Phase::Head, false, STAYS),
+        ("a body is on its way", Phase::Body, false, STAYS),
+        ("it is served", Phase::Quiet, true, STAYS),
+    ];
+    for (name, phase, http2, expected) in cases {
+        let watch = Watch::default();
+        let timing = watch.timing(phase, limits());
+        if http2 {
+            timing.speaks_http2();
+        }
+        assert_eq!(watch.shed(8), usize::from(expected != STAYS), "{name}");
+        assert_eq!(ending(&timing), expected, "{name}");
+    }
+    // What is still to be written is not cut off.
+    let watch = Watch::default();
+    let (writes, held) = (watch.timing(Phase::Idle, limits()), watch.timing(Phase::Idle, limits()));
+    writes.writing.store(true, RELAXED);
+    held.hold(true);
+    assert_eq!(watch.shed(8), 0);
+    // A request that begins and ends is waited for.
+    let timing = watch.timing(Phase::Idle, limits());
+    timing.begin();
+    assert_eq!(watch.shed(8), 0);
+    timing.end();
+    assert_eq!(watch.shed(8), 1);
+}
+
+#[test]
+fn the_longest_idle_makes_room_first() {
+    let watch = Watch::default();
+    let all: Vec<_> = (0..6)
+        .map(|_| {
+            watch.tick();
+            watch.timing(Phase::Idle, limits())
+        })
+        .collect();
+    // The first one is used again, in the same tick in which the last one came.
+    all[0].begin();
+    all[0].end();
+    assert_eq!(watch.shed(2), 2);
+    assert_eq!(watch.shed(1), 1);
+    let asked: Vec<_> = all.iter().map(|timing| ending(timing).1).collect();
+    assert_eq!(asked, [false, true, true, true, false, false]);
+    assert_eq!(watch.shed(8), 3, "nobody is asked twice");
+}
+
+#[test]
+fn who_was_asked_and_stays_is_ended() {
+    let watch = Watch::default();
+    let (stays, asks) = (watch.timing(Phase::Idle, limits()), watch.timing(Phase::Idle, limits()));
+    assert_eq!(watch.shed(8), 2);
+    asks.begin();
+    (0..ENDING).for_each(|_| watch.tick());
+    assert_eq!(watch.shed(8), 0);
+    watch.tick();
+    assert_eq!(watch.shed(8), 1);
+    assert!(stays.has_expired());
+    assert!(!asks.has_expired(), "a request is under way");
+}
+
+/// What comes between the streams of HTTP/2 is no head, so nothing waits for its end.
+#[tokio::test]
+async fn bytes_between_streams_begin_no_head() {
+    for (http2, expected) in [(true, Phase::Idle), (false, Phase::Head)] {
+        let watch = Watch::default();
+        let (mut peer, io) = duplex(64);
+        let timing = watch.timing(Phase::Idle, limits());
+        if http2 {
+            timing.speaks_http2();
+        }
+        let mut io = Timed::new(io, Arc::clone(&timing));
+        peer.write_all(b"x").await.unwrap();
+        io.read_u8().await.unwrap();
+        assert!(timing.is_in(expected), "{http2}");
+    }
+}
+
+/// The limit for the first head counts from the beginning, not from its first byte.
+#[tokio::test]
+async fn a_first_head_has_its_time_from_the_beginning() {
+    let watch = Watch::default();
+    let (mut peer, io) = duplex(64);
+    let timing = watch.timing(Phase::Opened, limits());
+    let mut io = Timed::new(io, Arc::clone(&timing));
+    pass(&watch, 2);
+    peer.write_all(b"x").await.unwrap();
+    io.read_u8().await.unwrap();
+    assert!(timing.is_in(Phase::Head) && !timing.has_expired());
+    pass(&watch, 1);
+    assert!(timing.has_expired());
+}

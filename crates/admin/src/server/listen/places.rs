@@ -137,8 +137,10 @@ impl State {
     /// Asks one of these to end: a stranger before others, and of them the one that has waited longest for a request.
     /// Whether there is one.
     fn end(&mut self, of: impl Fn(&Connection) -> bool) -> bool {
-        let waiting = self.connections.iter_mut().filter(|(_, other)| !other.asked && !other.is_busy && of(other));
-        let Some((_, connection)) = waiting.min_by_key(|(number, other)| (other.admitted, other.since, **number))
+        let waiting =
+            self.connections.iter_mut().filter(|(_, other)| !other.asked && !other.is_busy && of(other));
+        let Some((_, connection)) =
+            waiting.min_by_key(|(number, other)| (other.admitted, other.since, **number))
         else {
             return false;
         };

@@ -50,7 +50,10 @@ impl Client {
     }
 
     async fn send(&mut self, bytes: &[u8]) {
-        timeout(wire::LIMIT, self.io.write_all(bytes)).await.expect("in time").expect("a gateway that listens");
+        timeout(wire::LIMIT, self.io.write_all(bytes))
+            .await
+            .expect("in time")
+            .expect("a gateway that listens");
         self.io.flush().await.expect("a gateway that listens");
     }
 
@@ -63,7 +66,8 @@ impl Client {
             self.io.read_exact(&mut payload).await?;
             Ok::<_, std::io::Error>((head, payload))
         };
-        let (head, payload) = timeout(wire::LIMIT, read).await.expect("a frame").expect("a connection that lives");
+        let (head, payload) =
+            timeout(wire::LIMIT, read).await.expect("a frame").expect("a connection that lives");
         let [.., a, b, c, d] = head;
         let stream = u32::from_be_bytes([a, b, c, d]);
         let number = |at: usize| u32::from_be_bytes(payload[at..at + 4].try_into().expect("four bytes"));
@@ -88,12 +92,8 @@ impl Client {
 
     async fn ask(&mut self, path: &str, length: Option<usize>) {
         let length = length.map(|length| length.to_string());
-        let mut request = vec![
-            (":method", "POST"),
-            (":scheme", "http"),
-            (":authority", "a"),
-            (":path", path),
-        ];
+        let mut request =
+            vec![(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", path)];
         request.extend(length.as_deref().map(|length| ("content-length", length)));
         self.send(&frame(HEADERS, END_HEADERS, STREAM, &fields(&request))).await;
     }
@@ -189,7 +189,11 @@ async fn an_answer_of_the_gateways_own_is_whole_before_anything_is_reset() {
             client.give(TOO_MUCH).await;
             let expected = if length.is_some() { 413 } else { 404 };
             assert_eq!((client.status, client.complete), (Some(expected), true), "{length:?}, TLS: {tls}");
-            assert_eq!(client.reset, Some((0, true)), "NO_ERROR, and only after the answer: {length:?}, TLS: {tls}");
+            assert_eq!(
+                client.reset,
+                Some((0, true)),
+                "NO_ERROR, and only after the answer: {length:?}, TLS: {tls}"
+            );
         }
     }
     assert_eq!(upstream.take().len(), 1, "the one that was let in");

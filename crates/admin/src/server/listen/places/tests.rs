@@ -55,19 +55,87 @@ async fn which_one_makes_room() {
         (&[], "10.0.0.1", true, None),
         (&[("10.0.0.1", Admitted); 2], "10.0.0.1", true, None),
         // A peer has all that it may have: its own makes room, whatever the others do.
-        (&[("10.0.0.9", New), ("10.0.0.1", Admitted), ("10.0.0.1", Admitted), ("10.0.0.1", Admitted)], "10.0.0.1", true, Some(1)),
+        (
+            &[("10.0.0.9", New), ("10.0.0.1", Admitted), ("10.0.0.1", Admitted), ("10.0.0.1", Admitted)],
+            "10.0.0.1",
+            true,
+            Some(1),
+        ),
         (&[("10.0.0.1", Busy), ("10.0.0.1", Admitted), ("10.0.0.1", New)], "10.0.0.1", true, Some(2)),
-        (&[("10.0.0.9", New), ("10.0.0.1", Busy), ("10.0.0.1", Busy), ("10.0.0.1", Asking)], "10.0.0.1", false, None),
+        (
+            &[("10.0.0.9", New), ("10.0.0.1", Busy), ("10.0.0.1", Busy), ("10.0.0.1", Asking)],
+            "10.0.0.1",
+            false,
+            None,
+        ),
         // Networks of IPv6 are peers, and so are addresses of IPv4 however they are written.
         (&[("2001:db8::1", New), ("2001:db8::2", New), ("2001:db8::3", New)], "2001:db8::4", true, Some(0)),
         (&[("::ffff:10.0.0.1", New), ("10.0.0.1", New), ("10.0.0.1", New)], "10.0.0.1", true, Some(0)),
         // Strangers have all that they may have: one of them makes room, not one of those who may come.
-        (&[("10.0.0.9", Admitted), ("10.0.0.1", New), ("10.0.0.2", Refused), ("10.0.0.3", New), ("10.0.0.4", New)], "10.0.0.5", true, Some(1)),
-        (&[("10.0.0.9", Admitted), ("10.0.0.1", Asking), ("10.0.0.2", Asking), ("10.0.0.3", Asking), ("10.0.0.4", Asking)], "10.0.0.5", false, None),
+        (
+            &[
+                ("10.0.0.9", Admitted),
+                ("10.0.0.1", New),
+                ("10.0.0.2", Refused),
+                ("10.0.0.3", New),
+                ("10.0.0.4", New),
+            ],
+            "10.0.0.5",
+            true,
+            Some(1),
+        ),
+        (
+            &[
+                ("10.0.0.9", Admitted),
+                ("10.0.0.1", Asking),
+                ("10.0.0.2", Asking),
+                ("10.0.0.3", Asking),
+                ("10.0.0.4", Asking),
+            ],
+            "10.0.0.5",
+            false,
+            None,
+        ),
         // All places are taken: a stranger makes room, else the one that has waited longest.
-        (&[("10.0.0.1", Admitted), ("10.0.0.2", Admitted), ("10.0.0.3", Admitted), ("10.0.0.4", Admitted), ("10.0.0.5", New), ("10.0.0.6", Refused)], "10.0.0.7", true, Some(4)),
-        (&[("10.0.0.1", Busy), ("10.0.0.2", Admitted), ("10.0.0.3", Admitted), ("10.0.0.4", Admitted), ("10.0.0.5", Asking), ("10.0.0.6", Admitted)], "10.0.0.7", true, Some(1)),
-        (&[("10.0.0.1", Busy), ("10.0.0.2", Busy), ("10.0.0.3", Busy), ("10.0.0.4", Busy), ("10.0.0.5", Busy), ("10.0.0.6", Busy)], "10.0.0.7", false, None),
+        (
+            &[
+                ("10.0.0.1", Admitted),
+                ("10.0.0.2", Admitted),
+                ("10.0.0.3", Admitted),
+                ("10.0.0.4", Admitted),
+                ("10.0.0.5", New),
+                ("10.0.0.6", Refused),
+            ],
+            "10.0.0.7",
+            true,
+            Some(4),
+        ),
+        (
+            &[
+                ("10.0.0.1", Busy),
+                ("10.0.0.2", Admitted),
+                ("10.0.0.3", Admitted),
+                ("10.0.0.4", Admitted),
+                ("10.0.0.5", Asking),
+                ("10.0.0.6", Admitted),
+            ],
+            "10.0.0.7",
+            true,
+            Some(1),
+        ),
+        (
+            &[
+                ("10.0.0.1", Busy),
+                ("10.0.0.2", Busy),
+                ("10.0.0.3", Busy),
+                ("10.0.0.4", Busy),
+                ("10.0.0.5", Busy),
+                ("10.0.0.6", Busy),
+            ],
+            "10.0.0.7",
+            false,
+            None,
+        ),
     ];
     for (there, comes, has_place, ends) in cases {
         let (places, all) = taken(there).await;
