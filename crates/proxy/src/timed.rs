@@ -167,9 +167,10 @@ impl Watch {
         self.now.load(RELAXED)
     }
 
-    /// Asks those connections to end that have waited longest for a request, so many at most; ends those that were asked
-    /// and do not. One with a request under way is never among them. How many were asked or ended.
-    pub(crate) fn shed(&self, most: usize) -> usize {
+    /// Asks those connections to end that have waited longest for a request, until so many are `ending`, and `most` at
+    /// once; ends those that were asked some time ago. One with a request under way is never among them. How many were
+    /// asked or ended.
+    pub(crate) fn shed(&self, ending: usize, most: usize) -> usize {
         let now = self.now.load(RELAXED);
         let connections = self.connections.borrow();
         let living = connections.iter().filter_map(Weak::upgrade).enumerate();
@@ -180,6 +181,7 @@ impl Watch {
         let late = |timing: &Timing| now.wrapping_sub(timing.shed_since.load(RELAXED)) > ENDING;
         let ended = asked.iter().filter(|(.., timing)| late(timing)).inspect(|(.., timing)| timing.expire());
         let ended = ended.count();
+        let most = most.min(ending.saturating_sub(asked.len() - ended));
         if waiting.len() > most {
             waiting.select_nth_unstable_by_key(most, |(waited, number, _)| (*waited, *number));
             waiting.truncate(most);

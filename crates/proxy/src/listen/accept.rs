@@ -59,7 +59,7 @@ impl Places {
         let free = if self.most < FREE { 0 } else { self.most / FREE };
         while self.taken.get() >= self.most - free {
             let now = Some(watch.now());
-            if self.in_vain.get() != now && watch.shed(free.clamp(1, SHED)) == 0 {
+            if self.in_vain.get() != now && watch.shed(free.max(1), SHED) == 0 {
                 self.in_vain.set(now);
             }
             if self.taken.get() < self.most {
@@ -129,7 +129,7 @@ pub(super) async fn accept(
                 tracing::warn!(error = postern_secrets::io_reason(&error), "a connection was not accepted");
                 if error.raw_os_error().is_some_and(|code| NO_FILES.contains(&code)) {
                     worker.pool.make_room();
-                    worker.watch.shed(SHED);
+                    worker.watch.shed(SHED, SHED);
                 }
                 places.freed(TICK).await;
             }

@@ -147,7 +147,7 @@ fn only_who_waits_for_a_request_makes_room() {
         if http2 {
             timing.speaks_http2();
         }
-        assert_eq!(watch.shed(8), usize::from(expected != STAYS), "{name}");
+        assert_eq!(watch.shed(8, 8), usize::from(expected != STAYS), "{name}");
         assert_eq!(ending(&timing), expected, "{name}");
     }
     // What is still to be written is not cut off.
@@ -155,13 +155,13 @@ fn only_who_waits_for_a_request_makes_room() {
     let (writes, held) = (watch.timing(Phase::Idle, limits()), watch.timing(Phase::Idle, limits()));
     writes.writing.store(true, RELAXED);
     held.hold(true);
-    assert_eq!(watch.shed(8), 0);
+    assert_eq!(watch.shed(8, 8), 0);
     // A request that begins and ends is waited for.
     let timing = watch.timing(Phase::Idle, limits());
     timing.begin();
-    assert_eq!(watch.shed(8), 0);
+    assert_eq!(watch.shed(8, 8), 0);
     timing.end();
-    assert_eq!(watch.shed(8), 1);
+    assert_eq!(watch.shed(8, 8), 1);
 }
 
 #[test]
@@ -176,23 +176,24 @@ fn the_longest_idle_makes_room_first() {
     // The first one is used again, in the same tick in which the last one came.
     all[0].begin();
     all[0].end();
-    assert_eq!(watch.shed(2), 2);
-    assert_eq!(watch.shed(1), 1);
+    assert_eq!(watch.shed(8, 2), 2);
+    assert_eq!(watch.shed(8, 1), 1);
     let asked: Vec<_> = all.iter().map(|timing| ending(timing).1).collect();
     assert_eq!(asked, [false, true, true, true, false, false]);
-    assert_eq!(watch.shed(8), 3, "nobody is asked twice");
+    assert_eq!(watch.shed(3, 8), 0, "three are ending already");
+    assert_eq!(watch.shed(8, 8), 3, "nobody is asked twice");
 }
 
 #[test]
 fn who_was_asked_and_stays_is_ended() {
     let watch = Watch::default();
     let (stays, asks) = (watch.timing(Phase::Idle, limits()), watch.timing(Phase::Idle, limits()));
-    assert_eq!(watch.shed(8), 2);
+    assert_eq!(watch.shed(8, 8), 2);
     asks.begin();
     (0..ENDING).for_each(|_| watch.tick());
-    assert_eq!(watch.shed(8), 0);
+    assert_eq!(watch.shed(8, 8), 0);
     watch.tick();
-    assert_eq!(watch.shed(8), 1);
+    assert_eq!(watch.shed(8, 8), 1);
     assert!(stays.has_expired());
     assert!(!asks.has_expired(), "a request is under way");
 }

@@ -36,9 +36,11 @@ async fn few_places_are_used_to_the_last() {
 #[tokio::test(start_paused = true)]
 async fn of_many_places_some_are_kept_free() {
     let (places, watch) = (Places::new(64), Watch::default());
-    let all = idle(&places, &watch, 61).await;
-    assert_eq!(asked(&all), [0, 1, 2, 3], "a sixteenth at once");
-    assert_eq!(places.taken.get(), 61, "nobody waits while there are places");
+    let mut all = idle(&places, &watch, 61).await;
+    assert_eq!(asked(&all), [0, 1, 2, 3], "a sixteenth");
+    all.extend(idle(&places, &watch, 3).await);
+    assert_eq!(asked(&all), [0, 1, 2, 3], "these are ending already");
+    assert_eq!(places.taken.get(), 64, "nobody waits while there are places");
 }
 
 /// All are busy: the next one waits for whichever ends first, and nobody is asked to end.

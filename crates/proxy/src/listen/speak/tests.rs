@@ -60,7 +60,7 @@ async fn what_comes_before_the_first_request_has_its_time() {
     let waits = in_time(&timing, SECOND, std::future::pending::<()>());
     tokio::pin!(waits);
     assert!(futures_util::poll!(&mut waits).is_pending());
-    assert_eq!(watch.shed(1), 1);
+    assert_eq!(watch.shed(1, 1), 1);
     assert_eq!(futures_util::poll!(&mut waits), Poll::Ready(None));
 }
 
