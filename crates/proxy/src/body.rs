@@ -5,8 +5,6 @@
 //! pass filters, and goes out ([`ToClient`]). What nobody reads of a request's body ends in [`Unread`].
 
 mod from_client;
-#[cfg(test)]
-mod tests;
 mod to_client;
 mod to_upstream;
 mod unread;

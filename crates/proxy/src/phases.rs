@@ -7,8 +7,6 @@ mod answer;
 mod begin;
 mod request_body;
 mod route;
-#[cfg(test)]
-mod tests;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,7 +59,7 @@ pub(crate) async fn serve(
         return early(exchange, unrouted, answer, Source::Gateway);
     };
     let route = &live.routes[found.route];
-    if let Some(answer) = refuse_protocol(&exchange, route, &found, speaks) {
+    if let Some(answer) = refuse_protocol(&exchange.view, exchange.trusted, route, &found, speaks) {
         return early(exchange, unrouted, answer, Source::Gateway);
     }
     exchange.view.route = Some(Arc::clone(&route.info));

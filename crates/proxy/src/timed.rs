@@ -310,7 +310,8 @@ impl Timing {
         }
     }
 
-    fn is_in(&self, phase: Phase) -> bool {
+    /// Whether it is in this phase.
+    pub(crate) fn is_in(&self, phase: Phase) -> bool {
         self.phase.load(RELAXED) == phase as u8
     }
 

@@ -24,6 +24,7 @@ use crate::health::Outcome;
 use crate::live::{Route, Service};
 use crate::phases::gateway;
 pub(crate) use connect::Local;
+use request::Parts;
 pub(crate) use send::Answered;
 use send::{Reach, send};
 
@@ -51,10 +52,8 @@ pub(crate) async fn ask(
         exchange.upstream.tries += 1;
         let may_again = exchange.upstream.tries < most;
         let again = if may_again { body.again() } else { None };
-        let request = match request::request(exchange, service, &picked, keeps_host, body, speaks) {
-            Ok(request) => request,
-            Err(status) => return Err(gateway(status)),
-        };
+        let parts = Parts::new(exchange, service, &picked, keeps_host, speaks);
+        let request = parts.with(body).map_err(gateway)?;
         let asked = Instant::now();
         if let Some(began) = began {
             exchange.upstream.tried.push(Try {

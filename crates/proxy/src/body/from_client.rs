@@ -129,3 +129,6 @@ impl Drop for FromClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -250,3 +250,6 @@ impl Drop for ToClient {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

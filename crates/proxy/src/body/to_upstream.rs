@@ -101,3 +101,6 @@ impl Body for ToUpstream {
         hint
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -90,3 +90,6 @@ async fn forget<B: Body<Data = Bytes> + Unpin>(mut body: B) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

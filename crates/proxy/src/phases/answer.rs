@@ -71,23 +71,29 @@ pub(super) fn early(mut exchange: Box<Exchange>, plan: &Plan, answer: Answer, so
 
 /// The answer where a request's body could not be had, or may not be. A plugin's limit is the plugin's word.
 pub(super) fn no_body(exchange: Box<Exchange>, status: StatusCode) -> Reply {
-    let received = exchange.received.bytes.get();
-    let is_plugins = status == StatusCode::PAYLOAD_TOO_LARGE
-        && exchange.view.body_limit.is_some_and(|limit| received > limit);
-    match is_plugins {
+    match is_plugins_limit(status, exchange.received.bytes.get(), exchange.view.body_limit) {
         true => reply(exchange, Answer::message(status, view::BODY_TOO_LARGE), Source::Plugin),
         false => reply(exchange, gateway(status), Source::Gateway),
+    }
+}
+
+/// Whether it was a plugin that allowed no more of a body.
+fn is_plugins_limit(status: StatusCode, received: u64, limit: Option<u64>) -> bool {
+    status == StatusCode::PAYLOAD_TOO_LARGE && limit.is_some_and(|limit| received > limit)
+}
+
+/// The form of an answer for a client that does not say what it accepts. As in Kong, most are JSON whatever is set.
+fn form(status: StatusCode, source: Source, set: ErrorType) -> ErrorType {
+    match (source, status) {
+        (Source::Plugin, _) | (_, StatusCode::NOT_FOUND | StatusCode::UPGRADE_REQUIRED) => ErrorType::Json,
+        _ => set,
     }
 }
 
 /// An answer of the gateway's or a plugin's.
 pub(super) fn reply(mut exchange: Box<Exchange>, answer: Answer, source: Source) -> Reply {
     let status = answer.status;
-    let default = match source {
-        Source::Plugin => ErrorType::Json,
-        _ if status.as_u16() == 404 || status.as_u16() == 426 => ErrorType::Json,
-        _ => exchange.worker.options.error_default_type,
-    };
+    let default = form(status, source, exchange.worker.options.error_default_type);
     let is_redirect = status.is_redirection();
     let (headers, mut body) = respond::render(answer, &exchange.view.headers, default, exchange.view.id);
     let mut response = view::Response { status, headers, source };
@@ -150,3 +156,6 @@ pub(super) fn verdict(exchange: &Exchange, verdict: Verdict) -> Option<Answer> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use http::header::{self, HeaderValue};
+use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode, Version};
 use hyper::body::{Body as _, Incoming};
 use hyper::upgrade::OnUpgrade;
 use postern_model::entity::Protocol;
 use postern_plugins::plan::Running;
+use postern_plugins::plugin::Answer;
 use postern_plugins::view::{self, Client, RequestId, Source};
 use tokio::time::Instant;
 
@@ -44,18 +46,8 @@ pub(super) fn begin(
     let (mut parts, incoming) = request.into_parts();
     let sender = framing::sender(connection.peer, &parts.headers, &worker.options.real_ip);
     let limit = worker.options.limits.body_size;
-    let (Head { path, query, host, port, speaks }, refused) = match framing::accept(&mut parts) {
-        Ok(head) if limit > 0 && incoming.size_hint().lower() > limit => {
-            (head, Some(gateway(StatusCode::PAYLOAD_TOO_LARGE)))
-        }
-        Ok(head) => (head, None),
-        // Who sent a head that two parsers may read in two ways has no second request.
-        Err(status) if parts.version < Version::HTTP_2 => {
-            let close = HeaderValue::from_static("close");
-            (Head::default(), Some(gateway(status).with_header(header::CONNECTION, close)))
-        }
-        Err(status) => (Head::default(), Some(gateway(status))),
-    };
+    let (head, refused) = check(&mut parts, incoming.size_hint().lower(), limit);
+    let Head { path, query, host, port, speaks } = head;
     let view = view::Request::new(view::Head {
         method: parts.method,
         path,
@@ -97,3 +89,20 @@ pub(super) fn begin(
     }
     Ok(Begun { exchange, speaks, body, upgrade })
 }
+
+/// What a head says, and the answer if it may not cross. `length` is what is known of the body's.
+fn check(parts: &mut Parts, length: u64, limit: u64) -> (Head, Option<Answer>) {
+    match framing::accept(parts) {
+        Ok(head) if limit > 0 && length > limit => (head, Some(gateway(StatusCode::PAYLOAD_TOO_LARGE))),
+        Ok(head) => (head, None),
+        // Who sent a head that two parsers may read in two ways has no second request.
+        Err(status) if parts.version < Version::HTTP_2 => {
+            let close = HeaderValue::from_static("close");
+            (Head::default(), Some(gateway(status).with_header(header::CONNECTION, close)))
+        }
+        Err(status) => (Head::default(), Some(gateway(status))),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use http::header::{self, HeaderValue};
 use http::{StatusCode, Version};
 use postern_plugins::plugin::Answer;
+use postern_plugins::view;
 use postern_router::{Facts, Match, upstream_path};
 use uuid::Uuid;
 
@@ -38,13 +39,13 @@ pub(super) fn find(exchange: &Exchange) -> Option<Match> {
 
 /// What a route does not take: plain text where it wants TLS, anything but gRPC where it wants that.
 pub(super) fn refuse_protocol(
-    exchange: &Exchange,
+    view: &view::Request,
+    trusted: bool,
     route: &Route,
     found: &Match,
     speaks: Speaks,
 ) -> Option<Answer> {
-    let view = &exchange.view;
-    if found.needs_https && !forwarded::says_https(exchange.trusted, &view.headers) {
+    if found.needs_https && !forwarded::says_https(trusted, &view.headers) {
         let status = StatusCode::from_u16(route.https_redirect).unwrap_or(StatusCode::UPGRADE_REQUIRED);
         if status == StatusCode::UPGRADE_REQUIRED {
             let answer = Answer::message(status, respond::message(status))
@@ -127,3 +128,6 @@ pub(super) fn head_for_upstream(
     }
     view.headers.get(header::HOST).cloned()
 }
+
+#[cfg(test)]
+mod tests;
