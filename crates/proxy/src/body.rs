@@ -4,6 +4,8 @@
 //! A request's body comes in ([`FromClient`]) and goes out ([`ToUpstream`]); a response's comes in ([`FromUpstream`]), may
 //! pass filters, and goes out ([`ToClient`]). What nobody reads of a request's body ends in [`Unread`].
 
+#[cfg(test)]
+pub(crate) mod double;
 mod from_client;
 mod to_client;
 mod to_upstream;

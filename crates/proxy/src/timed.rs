@@ -334,7 +334,8 @@ impl Timing {
             || self.held.load(RELAXED) > 0 && over(&self.held_since, self.limits[WRITE].load(RELAXED))
     }
 
-    fn expire(&self) {
+    /// Ends the connection as one that took too long.
+    pub(crate) fn expire(&self) {
         self.expired.store(true, RELAXED);
         self.reader.wake();
         self.writer.wake();

@@ -51,3 +51,6 @@ pub(super) async fn buffered(
         Err(error) => Err(error.status()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,8 @@ pub(super) async fn connect(worker: &Rc<Worker>, reach: &Reach<'_>) -> Result<Co
     Ok(Connection { send, timing })
 }
 
-async fn handshake<T>(io: T) -> Result<http1::SendRequest<ToUpstream>, String>
+/// A connection over bytes that may be those of TLS.
+pub(super) async fn handshake<T>(io: T) -> Result<http1::SendRequest<ToUpstream>, String>
 where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {

@@ -171,3 +171,6 @@ async fn send_http2(
         None => Failure::Broken(reason(error.error())),
     })
 }
+
+#[cfg(test)]
+mod tests;

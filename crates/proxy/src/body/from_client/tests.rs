@@ -1,42 +1,14 @@
-use std::cell::RefCell;
-
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncWriteExt as _, duplex};
+use tokio::io::duplex;
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::body::double::incoming;
 use crate::timed::{Limits, Watch};
 use crate::upstream::Local;
-
-/// The body of a request that consists of these bytes. The connection ends behind them.
-async fn incoming(request: &'static str) -> Incoming {
-    let (mut client, server) = duplex(64 * 1024);
-    client.write_all(request.as_bytes()).await.unwrap();
-    client.shutdown().await.unwrap();
-    let found = Rc::new(RefCell::new(None));
-    let service = {
-        let found = Rc::clone(&found);
-        service_fn(move |request: http::Request<Incoming>| {
-            *found.borrow_mut() = Some(request.into_body());
-            std::future::pending::<Result<http::Response<Full<Bytes>>, std::io::Error>>()
-        })
-    };
-    let mut connection = hyper::server::conn::http1::Builder::new();
-    let connection = connection.half_close(true).serve_connection(TokioIo::new(server), service);
-    tokio::task::spawn_local(async move {
-        let _client = client;
-        let _ = connection.await;
-    });
-    loop {
-        tokio::task::yield_now().await;
-        if let Some(body) = found.borrow_mut().take() {
-            return body;
-        }
-    }
-}
 
 fn from_client(incoming: Incoming, limit: u64, received: &Rc<Received>) -> FromClient {
     let timing = Watch::default().timing(Phase::Quiet, Limits::default());

@@ -1,25 +1,10 @@
-use http_body_util::{BodyExt as _, Empty};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use http_body_util::BodyExt as _;
 
 use super::*;
-
-/// The body of a response that consists of these bytes, from its connection.
-async fn incoming(response: &'static str) -> Incoming {
-    let (mut server, client) = duplex(64 * 1024);
-    let (mut send, connection) = http1::handshake(TokioIo::new(client)).await.unwrap();
-    tokio::spawn(connection);
-    tokio::spawn(async move {
-        server.read_u8().await.unwrap();
-        server.write_all(response.as_bytes()).await.unwrap();
-    });
-    let request = http::Request::builder().header("host", "a").body(Empty::<Bytes>::new()).unwrap();
-    send.send_request(request).await.unwrap().into_body()
-}
+use crate::body::double::answered;
 
 async fn upstream(response: &'static str, trailers: bool) -> FromUpstream {
-    FromUpstream { incoming: incoming(response).await, lease: None, trailers }
+    FromUpstream { incoming: answered(response).await, lease: None, trailers }
 }
 
 /// Writes each piece twice, and a mark at the end.
