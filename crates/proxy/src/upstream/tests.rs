@@ -20,7 +20,8 @@ fn which(body: Option<ToUpstream>) -> Option<&'static str> {
 fn what_comes_of_a_failure() {
     use StatusCode as Status;
     // The failure; what the client is told; what may be sent again of a request that does no harm twice, and of another.
-    let cases: [(fn() -> Failure, Status, &str, Option<&str>, Option<&str>); 5] = [
+    type Case = (fn() -> Failure, Status, &'static str, Option<&'static str>, Option<&'static str>);
+    let cases: [Case; 5] = [
         (
             || Failure::Connect(unsent(), "why".to_owned()),
             Status::BAD_GATEWAY,

@@ -55,7 +55,8 @@ const BROKEN: &str = "HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nhello";
 
 #[tokio::test]
 async fn a_body_comes_to_its_end() {
-    let cases: [(&str, fn() -> Vec<Box<dyn BodyFilter>>, &str); 9] = [
+    type Filters = fn() -> Vec<Box<dyn BodyFilter>>;
+    let cases: [(&str, Filters, &str); 9] = [
         (PLAIN, Vec::new, "hello"),
         (CHUNKS, Vec::new, "hello"),
         (EMPTY, Vec::new, ""),
