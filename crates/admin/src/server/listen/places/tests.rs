@@ -51,7 +51,8 @@ async fn taken(connections: &[(&str, Is)]) -> (Arc<Places>, Vec<Place>) {
 async fn which_one_makes_room() {
     use Is::{Admitted, Asking, Busy, New, Refused};
     // Who is there, who comes, whether there is a place, and whose connection ends.
-    let cases: [(&[(&str, Is)], &str, bool, Option<usize>); 12] = [
+    type Case = (&'static [(&'static str, Is)], &'static str, bool, Option<usize>);
+    let cases: [Case; 12] = [
         (&[], "10.0.0.1", true, None),
         (&[("10.0.0.1", Admitted); 2], "10.0.0.1", true, None),
         // A peer has all that it may have: its own makes room, whatever the others do.
