@@ -1,50 +1,41 @@
 //! Workers and listeners: connections come in here, and end here.
 //!
-//! Owns: the threads, the sockets, TLS in front, which version of HTTP a connection speaks, and the drain. Must not know:
-//! requests; each goes to [`crate::phases`].
+//! Owns: the threads, and the drain. `sockets` binds, `accept` takes connections while there are places, `speak` is one
+//! connection to its end. Must not know: requests; each goes to [`crate::phases`].
 //!
 //! A worker is a thread with a runtime of its own and its own listening sockets (`SO_REUSEPORT`): the kernel spreads
 //! connections, and a connection never leaves its worker.
 
+mod accept;
+mod sockets;
+mod speak;
+
 use std::cell::Cell;
-use std::convert::Infallible;
-use std::future::poll_fn;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener};
-use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use http::{HeaderValue, Request};
-use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use http::HeaderValue;
 use postern_plugins::view::TlsInfo;
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-use crate::framing;
 use crate::live::Live;
 use crate::observe::{Counts, Log, Observe, Writer};
-use crate::options::{Limits, Listener, Options};
-use crate::phases;
-use crate::timed::{self, Phase, TICK, Timed, Timing};
+use crate::options::{Listener, Options};
+use crate::timed::{TICK, Timing};
 use crate::tls;
-use crate::upstream::Local;
 use crate::worker::Worker;
+use accept::{Place, Places, accept};
+use sockets::bind;
+use speak::Speaker;
 
-/// The preface of HTTP/2.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Idle upstream connections are looked over this often, in ticks.
 const TIDY: u32 = 20;
 /// How often is looked whether a configuration that was replaced is still in use.
@@ -59,6 +50,8 @@ pub(crate) struct Connected {
     pub(crate) timing: Arc<Timing>,
     pub(crate) texts: Texts,
     requests: Cell<u32>,
+    /// Held as long as a request, or a tunnel that a request became.
+    _place: Place,
 }
 
 /// What every request of a connection tells its upstream, as the values of headers.
@@ -209,42 +202,6 @@ impl Drop for Proxy {
     }
 }
 
-/// Sockets for each worker.
-#[expect(clippy::type_complexity, reason = "used in one place")]
-fn bind(
-    listeners: &[Listener],
-    workers: usize,
-) -> Result<(Vec<Vec<(Listener, StdListener)>>, Vec<SocketAddr>), StartError> {
-    let mut by_worker: Vec<Vec<(Listener, StdListener)>> = (0..workers).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::with_capacity(listeners.len());
-    for listener in listeners {
-        let mut address = listener.address;
-        for sockets in &mut by_worker {
-            let fail =
-                |error: io::Error| StartError::Listen { address, reason: postern_secrets::io_reason(&error) };
-            let socket = bind_one(address).map_err(fail)?;
-            // Of port 0 the kernel chooses one, and the other workers take the same.
-            address = socket.local_addr().map_err(fail)?;
-            sockets.push((Listener { address, ..*listener }, socket));
-        }
-        addresses.push(address);
-    }
-    Ok((by_worker, addresses))
-}
-
-fn bind_one(address: SocketAddr) -> io::Result<StdListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    socket.set_reuse_port(true)?;
-    socket.set_nonblocking(true)?;
-    if address.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&address.into())?;
-    socket.listen(16_384)?;
-    Ok(socket.into())
-}
-
 /// What a worker's thread is given.
 struct Task {
     options: Arc<Options>,
@@ -272,13 +229,15 @@ impl Task {
         let observe = Observe::new(self.log.take(), Arc::clone(&self.counts));
         let worker = Worker::new(Arc::clone(&self.options), Arc::clone(&self.live), observe);
         let speaker = Rc::new(Speaker::new(&self.options.limits, &self.certificates));
+        let places = Places::new(self.options.limits.connections);
         let mut accepting = Vec::new();
         for (listener, socket) in std::mem::take(&mut self.listeners) {
             match TcpListener::from_std(socket) {
                 Ok(socket) => {
-                    let (worker, speaker, stop) =
-                        (Rc::clone(&worker), Rc::clone(&speaker), self.stop.clone());
-                    accepting.push(tokio::task::spawn_local(accept(worker, speaker, listener, socket, stop)));
+                    let (worker, speaker) = (Rc::clone(&worker), Rc::clone(&speaker));
+                    let (places, stop) = (Rc::clone(&places), self.stop.clone());
+                    let accept = accept(worker, speaker, places, listener, socket, stop);
+                    accepting.push(tokio::task::spawn_local(accept));
                 }
                 Err(error) => {
                     tracing::error!(error = postern_secrets::io_reason(&error), "a listener failed")
@@ -286,10 +245,13 @@ impl Task {
             }
         }
         tokio::task::spawn_local(look_over(Rc::clone(&worker)));
+        let unread = tokio::task::spawn_local(Rc::clone(&worker.unread).run());
         let stop = *self.stop.wait_for(|stop| *stop != Stop::No).await.as_deref().unwrap_or(&Stop::Now);
         for accepting in accepting {
             let _ = accepting.await;
         }
+        // Who has its answer is not waited for.
+        unread.abort();
         if let Stop::Drain(until) = stop {
             // Unused connections to upstreams are no requests under way.
             worker.pool.clear();
@@ -302,48 +264,7 @@ impl Task {
     }
 }
 
-/// Takes connections until the end; then those that the kernel has taken already.
-async fn accept(
-    worker: Rc<Worker>,
-    speaker: Rc<Speaker>,
-    listener: Listener,
-    socket: TcpListener,
-    mut stop: watch::Receiver<Stop>,
-) {
-    let take = |stream: TcpStream, peer: SocketAddr| {
-        worker.observe.counts().accepted.fetch_add(1, Ordering::Relaxed);
-        let (worker, speaker) = (Rc::clone(&worker), Rc::clone(&speaker));
-        tokio::task::spawn_local(async move {
-            connection(&worker, &speaker, listener, stream, peer).await;
-            worker.observe.counts().closed.fetch_add(1, Ordering::Relaxed);
-        });
-    };
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            accepted = socket.accept() => accepted,
-            _ = stop.wait_for(|stop| *stop != Stop::No) => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => take(stream, peer),
-            // Most are about one connection; but without file descriptors all fail, and at once.
-            Err(error) => {
-                tracing::warn!(error = postern_secrets::io_reason(&error), "a connection was not accepted");
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-    // The kernel resets what it still has when the socket closes. It is asked itself: tokio may not know yet of what came
-    // last.
-    let Ok(socket) = socket.into_std() else { return };
-    while let Ok((stream, peer)) = socket.accept() {
-        let is_ready = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
-        if let Ok(stream) = is_ready {
-            take(stream, peer);
-        }
-    }
-}
-
+/// Looks over, a few times a second, what belongs to a worker.
 async fn look_over(worker: Rc<Worker>) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -357,156 +278,4 @@ async fn look_over(worker: Rc<Worker>) {
             worker.pool.tidy();
         }
     }
-}
-
-/// How connections are spoken to.
-struct Speaker {
-    http1: http1::Builder,
-    http2: http2::Builder<Local>,
-    plain: TlsAcceptor,
-    both: TlsAcceptor,
-    limits: timed::Limits,
-    handshake: Duration,
-}
-
-impl Speaker {
-    fn new(limits: &Limits, certificates: &Arc<rustls::ServerConfig>) -> Self {
-        let mut http1 = http1::Builder::new();
-        http1.max_buf_size(limits.head_size.max(8192)).max_header_size(limits.head_size);
-        let mut http2 = http2::Builder::new(Local);
-        http2
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(limits.streams)
-            .max_header_list_size(u32::try_from(limits.head_size).unwrap_or(u32::MAX))
-            .max_pending_accept_reset_streams(20)
-            .max_local_error_reset_streams(64)
-            .initial_stream_window_size(128 * 1024)
-            .initial_connection_window_size(1024 * 1024)
-            .max_send_buf_size(128 * 1024);
-        let with = |protocols: &[&[u8]]| {
-            let mut config = rustls::ServerConfig::clone(certificates);
-            config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
-            TlsAcceptor::from(Arc::new(config))
-        };
-        Self {
-            http1,
-            http2,
-            plain: with(&[b"http/1.1"]),
-            both: with(&[b"h2", b"http/1.1"]),
-            limits: timed::Limits::new(
-                limits.idle_timeout,
-                limits.head_timeout,
-                limits.body_timeout,
-                limits.send_timeout,
-            ),
-            handshake: limits.head_timeout,
-        }
-    }
-}
-
-/// One connection, to its end.
-async fn connection(
-    worker: &Rc<Worker>,
-    speaker: &Speaker,
-    listener: Listener,
-    stream: TcpStream,
-    peer: SocketAddr,
-) {
-    let _ = stream.set_nodelay(true);
-    let local = stream.local_addr().unwrap_or(listener.address);
-    let timing = worker.watch.timing(Phase::Head, speaker.limits);
-    let connected = |tls, sni| {
-        let timing = Arc::clone(&timing);
-        let texts =
-            Texts { peer: framing::value(&peer.ip().to_string()), port: HeaderValue::from(local.port()) };
-        Rc::new(Connected { peer, local, tls, sni, timing, texts, requests: Cell::new(0) })
-    };
-    if !listener.tls {
-        let is_http2 =
-            listener.http2 && timeout(speaker.handshake, begins_http2(&stream)).await.unwrap_or(false);
-        let connected = connected(None, None);
-        return speak(worker, speaker, connected, stream, is_http2).await;
-    }
-    let acceptor = if listener.http2 { &speaker.both } else { &speaker.plain };
-    let stream = match timeout(speaker.handshake, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => stream,
-        failed => {
-            worker.observe.counts().handshakes_failed.fetch_add(1, Ordering::Relaxed);
-            let reason = failed.map_or_else(
-                |_| "it took too long".to_owned(),
-                |failed| failed.err().map_or_else(String::new, |error| error.to_string()),
-            );
-            tracing::debug!(%peer, reason, "a TLS handshake failed");
-            return;
-        }
-    };
-    let (_, session) = stream.get_ref();
-    let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let sni = session.server_name().map(|name| name.to_ascii_lowercase().into());
-    let spoken = Some(tls::spoken(session));
-    speak(worker, speaker, connected(spoken, sni), stream, is_http2).await;
-}
-
-/// Whether the client begins with HTTP/2's preface. Nothing is taken from the connection.
-async fn begins_http2(stream: &TcpStream) -> bool {
-    let mut buffer = [0; PREFACE.len()];
-    loop {
-        match stream.peek(&mut buffer).await {
-            Ok(0) | Err(_) => return false,
-            Ok(read) if buffer[..read] != PREFACE[..read] => return false,
-            Ok(read) if read == PREFACE.len() => return true,
-            // Readiness does not tell of more bytes behind those that were looked at.
-            Ok(_) => sleep(Duration::from_millis(1)).await,
-        }
-    }
-}
-
-async fn speak<T>(worker: &Rc<Worker>, speaker: &Speaker, connected: Rc<Connected>, stream: T, is_http2: bool)
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let timing = Arc::clone(&connected.timing);
-    timing.enter(Phase::Head);
-    let io = TokioIo::new(Timed::new(stream, Arc::clone(&timing)));
-    let most = worker.options.limits.requests_per_connection;
-    let worker = Rc::clone(worker);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let (worker, connected) = (Rc::clone(&worker), Rc::clone(&connected));
-        async move {
-            let count = connected.requests.get() + 1;
-            connected.requests.set(count);
-            let mut reply = phases::serve(worker, connected, request).await;
-            if count == most && !is_http2 {
-                reply.headers_mut().insert(http::header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            Ok::<_, Infallible>(reply)
-        }
-    });
-    let outcome = if is_http2 {
-        let connection = pin!(speaker.http2.serve_connection(io, service));
-        until_drained(connection, &timing, |connection| connection.graceful_shutdown()).await
-    } else {
-        let connection = pin!(speaker.http1.serve_connection(io, service).with_upgrades());
-        until_drained(connection, &timing, |connection| connection.graceful_shutdown()).await
-    };
-    if let Err(error) = outcome {
-        tracing::debug!(error = %error, "a connection of a client ended");
-    }
-}
-
-/// Polls a connection, and tells it once when it should end.
-async fn until_drained<C: Future>(
-    mut connection: Pin<&mut C>,
-    timing: &Arc<Timing>,
-    shut_down: impl Fn(Pin<&mut C>),
-) -> C::Output {
-    let mut told = false;
-    poll_fn(|cx| {
-        if !told && timing.is_draining(cx) {
-            told = true;
-            shut_down(connection.as_mut());
-        }
-        connection.as_mut().poll(cx)
-    })
-    .await
 }

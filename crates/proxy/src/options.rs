@@ -163,6 +163,8 @@ pub struct Limits {
     pub body_buffer: usize,
     /// Streams of one HTTP/2 connection.
     pub streams: u32,
+    /// Connections of one worker. When they run short, those that waited longest for a request make room.
+    pub connections: usize,
 }
 
 impl Default for Limits {
@@ -178,6 +180,7 @@ impl Default for Limits {
             body_size: 0,
             body_buffer: 8 * 1024 * 1024,
             streams: 128,
+            connections: 16_384,
         }
     }
 }

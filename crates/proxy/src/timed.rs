@@ -2,11 +2,13 @@
 //!
 //! Owns: that nothing waits for ever on a peer that is slow on purpose: an idle connection, a head that trickles, a body
 //! that stalls, a reader that does not read. Must not know: HTTP. A worker looks over all of its connections a few times
-//! a second ([`Watch::tick`]); what a request costs here is a few writes to memory.
+//! a second ([`Watch::tick`]); what a request costs here is a few writes to memory. Because it knows who waits for what, it
+//! also ends those that wait for nothing when there is no room for others ([`Watch::shed`]).
 //!
 //! All of it stays on one thread. It is made of atomics only because a connection that is upgraded must be `Send`.
 
 use std::cell::RefCell;
+use std::cmp::Reverse;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -34,10 +36,14 @@ pub(crate) enum Phase {
     Body,
     /// Nothing is expected of the peer.
     Quiet,
+    /// Nothing has come yet. Ends by itself with the first byte; the limit is the one for a head, from the beginning.
+    Opened,
 }
 
-const BODY: usize = Phase::Body as usize;
-const QUIET: usize = Phase::Quiet as usize;
+const IDLE: u8 = Phase::Idle as u8;
+const HEAD: u8 = Phase::Head as u8;
+const BODY: u8 = Phase::Body as u8;
+const OPENED: u8 = Phase::Opened as u8;
 /// Where the limit for writes stands.
 const WRITE: usize = 3;
 
@@ -63,9 +69,13 @@ impl Limits {
 
     /// The third.
     pub(crate) fn between_reads(&self) -> Option<Duration> {
-        (self.0[BODY] > 0).then(|| TICK * self.0[BODY])
+        let limit = self.0[Phase::Body as usize];
+        (limit > 0).then(|| TICK * limit)
     }
 }
+
+/// For how long a connection that was asked to end may take, in ticks, before it is ended: two seconds.
+const ENDING: u32 = 40;
 
 /// At least the duration, in ticks.
 fn ticks(duration: Duration) -> u32 {
@@ -101,7 +111,12 @@ pub(crate) struct Timing {
     held_since: AtomicU32,
     /// Requests under way.
     requests: AtomicU32,
+    /// Whether requests share the connection: then what comes between them need not be the head of one.
+    http2: AtomicBool,
     drain: AtomicBool,
+    /// Whether it was asked to end to make room, and when.
+    shed: AtomicBool,
+    shed_since: AtomicU32,
     reader: AtomicWaker,
     writer: AtomicWaker,
     task: AtomicWaker,
@@ -123,6 +138,9 @@ impl Watch {
             held: AtomicU32::new(0),
             held_since: AtomicU32::new(0),
             requests: AtomicU32::new(0),
+            http2: AtomicBool::new(false),
+            shed: AtomicBool::new(false),
+            shed_since: AtomicU32::new(0),
             drain: AtomicBool::new(self.draining.load(RELAXED)),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
@@ -142,6 +160,34 @@ impl Watch {
             }
             true
         });
+    }
+
+    /// The number of this tick.
+    pub(crate) fn now(&self) -> u32 {
+        self.now.load(RELAXED)
+    }
+
+    /// Asks those connections to end that have waited longest for a request, until so many are `ending`, and `most` at
+    /// once; ends those that were asked some time ago. One with a request under way is never among them. How many were
+    /// asked or ended.
+    pub(crate) fn shed(&self, ending: usize, most: usize) -> usize {
+        let now = self.now.load(RELAXED);
+        let connections = self.connections.borrow();
+        let living = connections.iter().filter_map(Weak::upgrade).enumerate();
+        // The longest first; of equals the oldest, for the order is that in which they began.
+        let (asked, mut waiting): (Vec<_>, Vec<_>) = living
+            .filter_map(|(number, timing)| Some((Reverse(timing.waits_since(now)?), number, timing)))
+            .partition(|(.., timing)| timing.shed.load(RELAXED));
+        let late = |timing: &Timing| now.wrapping_sub(timing.shed_since.load(RELAXED)) > ENDING;
+        let ended = asked.iter().filter(|(.., timing)| late(timing)).inspect(|(.., timing)| timing.expire());
+        let ended = ended.count();
+        let most = most.min(ending.saturating_sub(asked.len() - ended));
+        if waiting.len() > most {
+            waiting.select_nth_unstable_by_key(most, |(waited, number, _)| (*waited, *number));
+            waiting.truncate(most);
+        }
+        waiting.iter().for_each(|(.., timing)| timing.make_room(now));
+        ended + waiting.len()
     }
 
     /// Tells every connection, now and later, to end as soon as it can. How many there are.
@@ -181,6 +227,30 @@ impl Timing {
     pub(crate) fn end(&self) {
         if self.requests.fetch_sub(1, RELAXED) == 1 {
             self.enter(Phase::Idle);
+        }
+    }
+
+    /// It speaks HTTP/2.
+    pub(crate) fn speaks_http2(&self) {
+        self.http2.store(true, RELAXED);
+    }
+
+    /// For how many ticks it has been waiting for a request, with nothing under way.
+    fn waits_since(&self, now: u32) -> Option<u32> {
+        let waits = matches!(self.phase.load(RELAXED), IDLE | OPENED)
+            && !self.writing.load(RELAXED)
+            && self.held.load(RELAXED) == 0
+            && !self.has_expired();
+        waits.then(|| now.wrapping_sub(self.since.load(RELAXED)))
+    }
+
+    /// Ends a connection that waits for a request. One that may have a request on its way to us is told first.
+    fn make_room(&self, now: u32) {
+        self.shed.store(true, RELAXED);
+        self.shed_since.store(now, RELAXED);
+        match self.is_in(Phase::Opened) && !self.http2.load(RELAXED) {
+            true => self.expire(),
+            false => self.end_soon(),
         }
     }
 
@@ -226,6 +296,12 @@ impl Timing {
         self.expired.load(RELAXED)
     }
 
+    /// Whether the connection took too long, or must make room; asked by its task, which is woken when the answer changes.
+    pub(crate) fn poll_expired(&self, cx: &Context<'_>) -> Poll<()> {
+        self.task.register(cx.waker());
+        if self.has_expired() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
     /// Whether the connection is to end; asked by its task, which is woken when the answer changes.
     pub(crate) fn is_draining(&self, cx: &Context<'_>) -> bool {
         self.drain.load(RELAXED) || {
@@ -234,7 +310,8 @@ impl Timing {
         }
     }
 
-    fn is_in(&self, phase: Phase) -> bool {
+    /// Whether it is in this phase.
+    pub(crate) fn is_in(&self, phase: Phase) -> bool {
         self.phase.load(RELAXED) == phase as u8
     }
 
@@ -243,20 +320,22 @@ impl Timing {
     }
 
     fn is_late(&self) -> bool {
-        let phase = usize::from(self.phase.load(RELAXED));
         let now = self.now.load(RELAXED);
         let over = |since: &AtomicU32, limit: u32| limit > 0 && now.wrapping_sub(since.load(RELAXED)) > limit;
-        let limit = match phase {
-            QUIET => 0,
-            BODY if !self.reading.load(RELAXED) => 0,
-            phase => self.limits[phase].load(RELAXED),
+        let limit = |phase: Phase| self.limits[phase as usize].load(RELAXED);
+        let limit = match self.phase.load(RELAXED) {
+            IDLE => limit(Phase::Idle),
+            OPENED | HEAD => limit(Phase::Head),
+            BODY if self.reading.load(RELAXED) => limit(Phase::Body),
+            _ => 0,
         };
         over(&self.since, limit)
             || self.writing.load(RELAXED) && over(&self.writing_since, self.limits[WRITE].load(RELAXED))
             || self.held.load(RELAXED) > 0 && over(&self.held_since, self.limits[WRITE].load(RELAXED))
     }
 
-    fn expire(&self) {
+    /// Ends the connection as one that took too long.
+    pub(crate) fn expire(&self) {
         self.expired.store(true, RELAXED);
         self.reader.wake();
         self.writer.wake();
@@ -313,10 +392,12 @@ impl<T: AsyncRead + Unpin> AsyncRead for Timed<T> {
         if outcome.is_pending() {
             timing.reader.register(cx.waker());
         }
-        if timing.is_in(Phase::Idle) && outcome.is_ready() {
-            timing.enter(Phase::Head);
-        } else if timing.is_in(Phase::Body) && (outcome.is_ready() || !waited) {
-            timing.touch();
+        let is_ready = outcome.is_ready();
+        match timing.phase.load(RELAXED) {
+            IDLE if is_ready && !timing.http2.load(RELAXED) => timing.enter(Phase::Head),
+            OPENED if is_ready && !timing.http2.load(RELAXED) => timing.phase.store(HEAD, RELAXED),
+            BODY if is_ready || !waited => timing.touch(),
+            _ => {}
         }
         outcome
     }
@@ -361,128 +442,4 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Timed<T> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
-
-    use super::*;
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn limits() -> Limits {
-        Limits::new(4 * SECOND, 3 * SECOND, 2 * SECOND, SECOND)
-    }
-
-    /// Looks over as often as there are ticks in so many seconds.
-    fn pass(watch: &Watch, seconds: u32) {
-        (0..seconds * 20 + 1).for_each(|_| watch.tick());
-    }
-
-    #[test]
-    fn each_phase_has_a_limit_of_its_own() {
-        for (phase, seconds) in [(Phase::Idle, 4), (Phase::Head, 3), (Phase::Body, 2)] {
-            let watch = Watch::default();
-            let timing = watch.timing(phase, limits());
-            timing.reading.store(true, RELAXED);
-            pass(&watch, seconds - 1);
-            assert!(!timing.has_expired(), "{phase:?}");
-            pass(&watch, 1);
-            assert!(timing.has_expired(), "{phase:?}");
-        }
-        let watch = Watch::default();
-        let timing = watch.timing(Phase::Quiet, limits());
-        pass(&watch, 1000);
-        assert!(!timing.has_expired());
-    }
-
-    /// One byte a second, five times; then nothing.
-    #[tokio::test]
-    async fn a_head_that_trickles_ends_and_a_body_that_goes_on_does_not() {
-        for (phase, bytes_seen) in [(Phase::Idle, 3), (Phase::Body, 5)] {
-            let watch = Watch::default();
-            let (mut peer, io) = duplex(64);
-            let mut io = Timed::new(io, watch.timing(phase, limits()));
-            let mut seen = 0;
-            for _ in 0..5 {
-                peer.write_all(b"x").await.unwrap();
-                seen += u32::from(io.read_u8().await.is_ok());
-                pass(&watch, 1);
-            }
-            assert_eq!(seen, bytes_seen, "{phase:?}");
-        }
-    }
-
-    /// Nobody waits for the next byte: the peer is not to blame.
-    #[tokio::test]
-    async fn a_body_that_nobody_reads_does_not_end() {
-        let watch = Watch::default();
-        let (mut peer, io) = duplex(64);
-        let timing = watch.timing(Phase::Body, limits());
-        let mut io = Timed::new(io, Arc::clone(&timing));
-        peer.write_all(b"xy").await.unwrap();
-        io.read_u8().await.unwrap();
-        pass(&watch, 100);
-        assert!(!timing.has_expired());
-    }
-
-    #[tokio::test]
-    async fn a_peer_that_does_not_read_ends() {
-        let watch = Watch::default();
-        let (_peer, io) = duplex(4);
-        let mut io = Timed::new(io, watch.timing(Phase::Quiet, limits()));
-        let write = async {
-            let error = io.write_all(b"more than it takes").await.unwrap_err();
-            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
-        };
-        let look = async {
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-                watch.tick();
-            }
-        };
-        tokio::join!(write, look);
-    }
-
-    #[test]
-    fn a_stream_without_room_ends_its_connection() {
-        let watch = Watch::default();
-        let timing = watch.timing(Phase::Quiet, limits());
-        timing.hold(true);
-        timing.hold(true);
-        pass(&watch, 0);
-        timing.hold(false);
-        (0..20).for_each(|_| watch.tick());
-        assert!(!timing.has_expired());
-        pass(&watch, 1);
-        assert!(timing.has_expired());
-    }
-
-    #[tokio::test]
-    async fn what_comes_before_an_answer_is_bounded() {
-        let watch = Watch::default();
-        let (mut peer, io) = duplex(1024 * 1024);
-        let timing = watch.timing(Phase::Body, limits());
-        let mut io = Timed::new(io, Arc::clone(&timing));
-        let mut buffer = vec![0; 1024 * 1024];
-        for (ask, may_fail) in [(false, false), (true, true), (false, false)] {
-            match ask {
-                true => timing.ask(),
-                false => timing.answered(),
-            }
-            let mut failed = false;
-            for _ in 0..3 {
-                peer.write_all(&buffer.clone()).await.unwrap();
-                failed |= io.read_exact(&mut buffer).await.is_err();
-            }
-            assert_eq!(failed, may_fail);
-        }
-    }
-
-    #[test]
-    fn connections_that_are_gone_are_forgotten() {
-        let watch = Watch::default();
-        drop(watch.timing(Phase::Idle, limits()));
-        watch.tick();
-        assert_eq!(watch.drain(), 0);
-        assert!(watch.connections.borrow().is_empty());
-    }
-}
+mod tests;

@@ -342,6 +342,7 @@ impl ServerCertVerifier for Anyone {
         self.0.signature_verification_algorithms.supported_schemes()
     }
 }
+
 /// What was agreed on with a client, in OpenSSL's names, which logs and dashboards know.
 pub(crate) fn spoken(session: &rustls::ServerConnection) -> TlsInfo {
     let version = match session.protocol_version() {
@@ -364,3 +365,6 @@ pub(crate) fn spoken(session: &rustls::ServerConnection) -> TlsInfo {
     };
     TlsInfo { version, cipher }
 }
+
+#[cfg(test)]
+mod tests;

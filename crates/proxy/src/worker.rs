@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::body::Unread;
 use crate::live::Live;
 use crate::observe::Observe;
 use crate::options::Options;
@@ -23,6 +24,8 @@ pub(crate) struct Worker {
     pub(crate) pool: Pool,
     pub(crate) watch: Watch,
     pub(crate) observe: Observe,
+    /// Request bodies that nobody reads any more.
+    pub(crate) unread: Rc<Unread>,
     /// When was last told of what fails closed, by entity.
     told: RefCell<HashMap<Uuid, Instant>>,
     current: Arc<ArcSwap<Live>>,
@@ -38,6 +41,7 @@ impl Worker {
             pool,
             watch: Watch::default(),
             observe,
+            unread: Rc::default(),
             told: RefCell::default(),
             current,
             seen,

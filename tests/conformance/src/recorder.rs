@@ -34,9 +34,10 @@ use tokio::{
 use tokio_rustls::{
     TlsAcceptor,
     rustls::{
-        RootCertStore, ServerConfig,
+        self, RootCertStore, ServerConfig,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-        server::WebPkiClientVerifier,
+        server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier},
+        sign::CertifiedKey,
     },
 };
 
@@ -72,6 +73,26 @@ pub struct Seen {
     pub connection: usize,
     /// The client's certificates, as DER.
     pub certificates: Vec<Vec<u8>>,
+    /// The server name that its connection was made for.
+    pub sni: Option<String>,
+}
+
+/// What a handshake told of the client.
+#[derive(Clone, Default)]
+struct Shown {
+    certificates: Vec<Vec<u8>>,
+    sni: Option<String>,
+}
+
+/// A certificate for each server name; the first for those that nobody knows.
+#[derive(Debug)]
+struct ByName(Vec<(String, Arc<CertifiedKey>)>);
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let known = self.0.iter().find(|(name, _)| hello.server_name() == Some(name));
+        known.or(self.0.first()).map(|(_, key)| Arc::clone(key))
+    }
 }
 
 /// What is answered.
@@ -130,6 +151,22 @@ impl Recorder {
     /// The same in TLS, with this certificate; clients must show one of this authority's, if there is one.
     pub async fn tls(shown: &Issued, clients: Option<&str>) -> Self {
         Self::on("127.0.0.1:0", Some(server(shown, clients))).await
+    }
+
+    /// The same with a certificate for each server name; other names are shown the first.
+    ///
+    /// # Panics
+    /// When a certificate cannot be used.
+    pub async fn by_name(names: &[(&str, &Issued)]) -> Self {
+        let provider = rustls::crypto::aws_lc_rs::default_provider();
+        let certified = |issued: &Issued| {
+            let (chain, key) = pair(issued);
+            CertifiedKey::from_der(chain, key, &provider).expect("a usable certificate")
+        };
+        let by_name = names.iter().map(|(name, issued)| ((*name).to_owned(), Arc::new(certified(issued))));
+        let resolver = Arc::new(ByName(by_name.collect()));
+        let config = ServerConfig::builder().with_no_client_auth().with_cert_resolver(resolver);
+        Self::on("127.0.0.1:0", Some(both_versions(config))).await
     }
 
     /// On an address of choice.
@@ -194,9 +231,7 @@ impl Drop for Recorder {
 }
 
 fn server(shown: &Issued, clients: Option<&str>) -> ServerConfig {
-    let chain = CertificateDer::pem_slice_iter(shown.chain.as_bytes());
-    let chain = chain.collect::<Result<Vec<_>, _>>().expect("certificates as PEM");
-    let key = PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).expect("a key as PEM");
+    let (chain, key) = pair(shown);
     let builder = ServerConfig::builder();
     let builder = match clients {
         None => builder.with_no_client_auth(),
@@ -209,9 +244,18 @@ fn server(shown: &Issued, clients: Option<&str>) -> ServerConfig {
             builder.with_client_cert_verifier(verifier.expect("a verifier"))
         }
     };
-    let mut config = builder.with_single_cert(chain, key).expect("a usable certificate");
+    both_versions(builder.with_single_cert(chain, key).expect("a usable certificate"))
+}
+
+fn both_versions(mut config: ServerConfig) -> ServerConfig {
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     config
+}
+
+fn pair(shown: &Issued) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
+    let chain = CertificateDer::pem_slice_iter(shown.chain.as_bytes());
+    let chain = chain.collect::<Result<Vec<_>, _>>().expect("certificates as PEM");
+    (chain, PrivateKeyDer::from_pem_slice(shown.key.as_bytes()).expect("a key as PEM"))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -227,11 +271,15 @@ async fn accept(listener: TcpListener, acceptor: Option<TlsAcceptor>, state: Arc
         let state = Arc::clone(&state);
         let acceptor = acceptor.clone();
         connections.spawn(async move {
-            let Some(acceptor) = acceptor else { return serve(stream, state, number, Vec::new()).await };
+            let Some(acceptor) = acceptor else {
+                return serve(stream, state, number, Shown::default()).await;
+            };
             let Ok(stream) = acceptor.accept(stream).await else { return };
-            let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-            let certificates = shown.iter().map(|certificate| certificate.to_vec()).collect();
-            serve(stream, state, number, certificates).await;
+            let session = stream.get_ref().1;
+            let certificates = session.peer_certificates().unwrap_or_default();
+            let certificates = certificates.iter().map(|certificate| certificate.to_vec()).collect();
+            let shown = Shown { certificates, sni: session.server_name().map(str::to_owned) };
+            serve(stream, state, number, shown).await;
         });
     }
 }
@@ -240,10 +288,9 @@ async fn serve(
     stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     state: Arc<State>,
     number: usize,
-    certificates: Vec<Vec<u8>>,
+    shown: Shown,
 ) {
-    let service =
-        service_fn(move |request| record(request, Arc::clone(&state), number, certificates.clone()));
+    let service = service_fn(move |request| record(request, Arc::clone(&state), number, shown.clone()));
     let server = auto::Builder::new(TokioExecutor::new());
     server.serve_connection_with_upgrades(TokioIo::new(stream), service).await.ok();
 }
@@ -252,7 +299,7 @@ async fn record(
     mut request: Request<Incoming>,
     state: Arc<State>,
     connection: usize,
-    certificates: Vec<Vec<u8>>,
+    shown: Shown,
 ) -> Result<Response<Body>, std::io::Error> {
     state.requests.fetch_add(1, Ordering::SeqCst);
     let upgrade =
@@ -285,7 +332,8 @@ async fn record(
         trailers,
         version: format!("{:?}", parts.version),
         connection,
-        certificates,
+        certificates: shown.certificates,
+        sni: shown.sni,
     });
     let reply = {
         let mut reply = lock(&state.reply);

@@ -238,7 +238,7 @@ fn without_port(host: &str) -> &str {
 }
 
 /// Who counts as one peer: of IPv6, everybody has many addresses.
-fn network(address: Option<IpAddr>) -> IpAddr {
+pub(super) fn network(address: Option<IpAddr>) -> IpAddr {
     match address.map(|address| address.to_canonical()) {
         Some(IpAddr::V6(address)) => {
             let bits = address.to_bits() & !u128::from(u64::MAX);

@@ -1,34 +1,45 @@
 //! Connections to the Admin API.
 //!
-//! Owns: that it does not listen where anybody could reach it unasked, and limits of number and time. Must not know:
-//! what is asked. It speaks HTTP/1.1 only, also in TLS.
+//! Owns: that it does not listen where anybody could reach it unasked, and limits of number ([`places`]) and time. Must
+//! not know: what is asked. It speaks HTTP/1.1 only, also in TLS.
+
+mod places;
 
 use std::convert::Infallible;
 use std::fmt::{self, Debug, Formatter};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
 
+pub use self::places::Bounds;
+use self::places::{Place, Places};
 use super::route::Peer;
 use super::{Admin, dispatch};
 
-/// Connections at once, to all listeners.
-const CONNECTIONS: usize = 1024;
+/// For how long a connection that makes room for another may still write its last answer.
+const LAST_TIME: Duration = Duration::from_secs(1);
+/// Until it is tried again to take a connection when the process can have no more files.
+const NO_FILES: Duration = Duration::from_millis(100);
 /// Until a request's head must be there, and for how long a connection may idle.
 const HEAD_TIME: Duration = Duration::from_secs(60);
 /// Until TLS must stand.
@@ -96,7 +107,7 @@ pub struct Listening {
     addresses: Vec<SocketAddr>,
     end: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
 }
 
 /// Starts to listen where the options say.
@@ -104,8 +115,16 @@ pub struct Listening {
 /// # Errors
 /// Nothing listens then.
 pub async fn start(admin: Admin) -> Result<Listening, StartError> {
+    start_within(admin, Bounds::default()).await
+}
+
+/// The same, with other bounds for the number of connections.
+///
+/// # Errors
+/// Nothing listens then.
+pub async fn start_within(admin: Admin, bounds: Bounds) -> Result<Listening, StartError> {
     let (end, ended) = watch::channel(false);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let places = Places::new(bounds);
     let mut sockets = Vec::new();
     let options = &admin.0.guard.options;
     for listener in &options.listeners {
@@ -148,8 +167,7 @@ impl Listening {
     pub async fn end(self, patience: Duration) {
         self.tasks.iter().for_each(JoinHandle::abort);
         let _ = self.end.send(true);
-        let all = u32::try_from(CONNECTIONS).unwrap_or(u32::MAX);
-        let _ = timeout(patience, self.places.acquire_many(all)).await;
+        let _ = timeout(patience, self.places.emptied()).await;
     }
 }
 
@@ -167,51 +185,66 @@ struct Acceptor {
     ended: watch::Receiver<bool>,
 }
 
-async fn accept(socket: TcpListener, acceptor: Acceptor, places: Arc<Semaphore>) {
+async fn accept(socket: TcpListener, acceptor: Acceptor, places: Arc<Places>) {
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         match socket.accept().await {
-            Ok((stream, address)) => {
-                let acceptor = acceptor.clone();
-                tokio::spawn(async move {
-                    acceptor.connection(stream, address).await;
-                    drop(place);
-                });
-            }
+            Ok((stream, address)) => match places.take(address.ip()) {
+                Some(place) => {
+                    drop(tokio::spawn(acceptor.clone().connection(stream, address, Arc::new(place))))
+                }
+                None => {
+                    tracing::warn!(peer = %address.ip(), "the Admin API has no place for a connection: all are busy")
+                }
+            },
             Err(error) => {
-                // Such as too many open files, which only time helps.
+                // Such as too many open files, which only time helps, or a connection less.
                 tracing::warn!(%error, "the Admin API could not take a connection");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                places.make_room();
+                let _ = timeout(NO_FILES, places.freed()).await;
             }
         }
     }
 }
 
 impl Acceptor {
-    async fn connection(self, stream: TcpStream, address: SocketAddr) {
+    async fn connection(self, stream: TcpStream, address: SocketAddr, place: Arc<Place>) {
         let _ = stream.set_nodelay(true);
         let Some(tls) = &self.tls else {
             let peer = Peer { address: address.ip(), certificate: None };
-            return self.serve(stream, peer).await;
+            return self.serve(stream, peer, place).await;
         };
-        let handshake = TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream);
-        let Ok(Ok(stream)) = timeout(TLS_TIME, handshake).await else { return };
+        let handshake = timeout(TLS_TIME, TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream));
+        let stream = tokio::select! {
+            stream = handshake => stream,
+            () = place.asked() => return,
+        };
+        let Ok(Ok(stream)) = stream else { return };
         // Without `verifies_clients` a certificate may be one that nobody looked at.
         let certificates = stream.get_ref().1.peer_certificates().filter(|_| tls.verifies_clients);
         let certificate = certificates.and_then(|certificates| subject(certificates.first()?));
-        self.serve(stream, Peer { address: address.ip(), certificate }).await;
+        self.serve(stream, Peer { address: address.ip(), certificate }, place).await;
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S, peer: Peer) {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        mut self,
+        stream: S,
+        peer: Peer,
+        place: Arc<Place>,
+    ) {
         let admin = self.admin;
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(READ_TIME));
+        let held = Arc::clone(&place);
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let (admin, peer) = (admin.clone(), peer.clone());
+            let (admin, peer, place) = (admin.clone(), peer.clone(), Arc::clone(&held));
+            place.begin();
             async move {
+                let is_preflight = request.method() == Method::OPTIONS;
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(peer);
-                Ok::<_, Infallible>(dispatch::serve(State(admin), request).await)
+                let response = dispatch::serve(State(admin), request).await;
+                let admitted = !is_preflight && is_admitted(response.status());
+                Ok::<_, Infallible>(response.map(|body| Body::new(UnderWay { body, place, admitted })))
             }
         });
         let connection = http1::Builder::new()
@@ -220,11 +253,56 @@ impl Acceptor {
             .max_buf_size(HEAD_BYTES)
             .serve_connection(TokioIo::new(Box::pin(stream)), service);
         let mut connection = std::pin::pin!(connection);
-        tokio::select! {
+        let asked = tokio::select! {
             _ = connection.as_mut() => return,
-            _ = self.ended.wait_for(|ended| *ended) => connection.as_mut().graceful_shutdown(),
+            _ = self.ended.wait_for(|ended| *ended) => false,
+            () = place.asked() => true,
+        };
+        connection.as_mut().graceful_shutdown();
+        if !asked {
+            let _ = connection.await;
+            return;
         }
-        let _ = connection.await;
+        // A request may just have come.
+        while timeout(LAST_TIME, connection.as_mut()).await.is_err() && place.is_busy() {}
+    }
+}
+
+/// Whether the guard let a request in, by the status of its answer.
+fn is_admitted(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS)
+}
+
+/// The body of an answer. With it the request ends.
+struct UnderWay {
+    body: Body,
+    place: Arc<Place>,
+    admitted: bool,
+}
+
+impl http_body::Body for UnderWay {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.place.end(self.admitted);
     }
 }
 

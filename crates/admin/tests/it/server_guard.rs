@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use postern_admin::server::{AdminListener, AdminOptions, AdminToken, StartError, TokenValue, start};
+use postern_admin::server::{
+    AdminListener, AdminOptions, AdminToken, Bounds, StartError, TokenValue, start, start_within,
+};
 use postern_secrets::Secret;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -122,4 +124,77 @@ async fn pages_that_are_listed_may_read() {
     assert_eq!(api.raw("POST", "/services", &form, "host=h").await.status, 403);
     assert_eq!(api.get("/services").await.body["data"], json!([]));
     assert_eq!(api.ask("GET", "/services", Value::Null).await.headers["cache-control"], "no-store");
+}
+
+/// A connection that is kept: a request on it, and the status of its answer; nothing if it has ended.
+struct Kept(TcpStream);
+
+impl Kept {
+    async fn from(peer: [u8; 4], to: std::net::SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind((peer, 0).into()).unwrap();
+        Self(socket.connect(to).await.unwrap())
+    }
+
+    async fn ask(&mut self, token: &str) -> Option<u16> {
+        let request = format!("GET /status HTTP/1.1\r\nHost: localhost\r\nAdmin-Token: {token}\r\n\r\n");
+        self.0.write_all(request.as_bytes()).await.ok()?;
+        let mut answer = Vec::new();
+        let (head, body) = loop {
+            if self.0.read_buf(&mut answer).await.ok()? == 0 {
+                return None;
+            }
+            let text = std::str::from_utf8(&answer).unwrap();
+            if let Some((head, body)) = text.split_once("\r\n\r\n") {
+                break (head.to_ascii_lowercase(), body.len());
+            }
+        };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+        let mut rest = vec![0; length.parse::<usize>().unwrap() - body];
+        self.0.read_exact(&mut rest).await.ok()?;
+        head.split(' ').nth(1)?.parse().ok()
+    }
+}
+
+/// More connections than there are places, none of which ends by itself; the next one is served at once all the same. No
+/// clock is moved: what is not served at once waits for a minute, which fails the test.
+#[tokio::test]
+async fn idle_connections_make_room() {
+    const SOON: Duration = Duration::from_secs(30);
+    // From how many peers, how many connections of each, and what they show.
+    let bounds = Bounds { all: 32, strangers: 24, peer: 16 };
+    for (peers, each, token) in
+        [(1, 40, "right"), (1, 40, "wrong"), (1, 40, ""), (4, 12, "right"), (4, 12, "wrong"), (4, 12, "")]
+    {
+        let api = Api::with(about(), options("127.0.0.1:0", &["right"]), None);
+        let listening = start_within(api.admin.clone(), bounds).await.unwrap();
+        let address = listening.addresses()[0];
+        let mut owner = Kept::from([127, 0, 0, 9], address).await;
+        assert_eq!(owner.ask("right").await, Some(200));
+        let mut idle = Vec::new();
+        for number in 0..peers * each {
+            let mut kept = Kept::from([127, 0, 1, number % peers], address).await;
+            if !token.is_empty() {
+                let status = if token == "right" { 200 } else { 401 };
+                assert_eq!(kept.ask(token).await, Some(status), "{number} of {peers} × {each}, {token:?}");
+            }
+            idle.push(kept);
+        }
+        let case = format!("{peers} × {each}, {token:?}");
+        let mut next = Kept::from([127, 0, 0, 8], address).await;
+        let next = tokio::time::timeout(SOON, next.ask("right")).await;
+        assert_eq!(next, Ok(Some(200)), "{case}: another peer");
+        let mut next = Kept::from([127, 0, 1, 0], address).await;
+        let next = tokio::time::timeout(SOON, next.ask("right")).await;
+        assert_eq!(next, Ok(Some(200)), "{case}: the same peer");
+        // Where those that came later showed nothing, or came from one address, the owner's connection is still there.
+        if token != "right" || peers == 1 {
+            assert_eq!(owner.ask("right").await, Some(200), "{case}: the owner's");
+        }
+        let mut last = idle.pop().unwrap();
+        assert_eq!(last.ask("right").await, Some(200), "{case}: the last one");
+        assert_eq!(idle[0].ask("right").await, None, "{case}: the first one");
+        drop(idle);
+        listening.end(Duration::from_secs(5)).await;
+    }
 }

@@ -97,6 +97,7 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("nginx_proxy_send_timeout", "60s", "Between two writes to a client."),
     spec("nginx_proxy_keepalive_timeout", "75s", "Between two requests."),
     spec("nginx_proxy_keepalive_requests", "10000", "Requests on one connection."),
+    spec("nginx_events_worker_connections", "auto", "Connections of clients that a worker has at once; the longest idle make room. auto: 16384."),
     spec("nginx_proxy_client_max_body_size", "0", "Bytes of a request's body; 0: any."),
     spec("nginx_proxy_client_body_buffer_size", "8m", "Bytes of a body that are kept in memory for those who want all of it."),
     spec("nginx_proxy_large_client_header_buffers", "4 8k", "Number and size of buffers; their product is the most that a head may have."),
@@ -413,6 +414,10 @@ impl Reader<'_> {
             head_size: head_size as usize,
             body_size: self.size("nginx_proxy_client_max_body_size")?,
             body_buffer: self.size("nginx_proxy_client_body_buffer_size")? as usize,
+            connections: match self.text("nginx_events_worker_connections") {
+                "auto" => Limits::default().connections,
+                _ => self.number("nginx_events_worker_connections")?.max(1) as usize,
+            },
             ..Limits::default()
         })
     }

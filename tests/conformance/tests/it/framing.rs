@@ -8,6 +8,7 @@ mod http2;
 mod identity;
 mod limits;
 mod replies;
+mod unread;
 mod upstream;
 mod wire;
 

@@ -4,8 +4,8 @@
 use std::{fs, path::Path};
 
 use postern_conformance::{
-    Postern, Recorder,
-    ask::{Way, becomes, get},
+    Dns, Postern, Recorder,
+    ask::{Way, becomes, get, request},
     ca::{Ca, Issued},
 };
 use serde_json::{Value, json};
@@ -187,4 +187,63 @@ async fn upstreams_are_checked_and_shown_who_asks() {
     }
     let seen = mutual.take().pop().expect("a request");
     assert!(seen.certificates.first() == Some(&der(&client)), "the gateway showed its certificate");
+}
+
+/// Two services on one address and port, told apart by their server names only: neither is asked over a connection that
+/// was made and verified for the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_connection_serves_the_name_that_it_was_made_for() {
+    const ROOT: &str = "11111111-1111-4111-8111-111111111111";
+    let (root, dns) = (Ca::new("a root"), Dns::start().await);
+    let (a, b) = (root.issue(&["a.example"]), root.issue(&["b.example"]));
+    // One that has a certificate for each name, and one that has only the first.
+    let both = Recorder::by_name(&[("a.example", &a), ("b.example", &b)]).await;
+    let first = Recorder::by_name(&[("a.example", &a)]).await;
+    let to = |name: &str, protocol: &str, host: &str, upstream: &Recorder| {
+        let grpc = protocol == "grpcs";
+        let protocols = if grpc { json!(["grpc", "grpcs"]) } else { json!(["http", "https"]) };
+        json!({
+            "name": name, "url": format!("{protocol}://{host}:{}", upstream.port()), "retries": 0,
+            "tls_verify": true, "ca_certificates": [ROOT],
+            "routes": [{"name": name, "paths": [format!("/{name}")], "protocols": protocols}],
+        })
+    };
+    let mut services = Vec::new();
+    for protocol in ["https", "grpcs"] {
+        for (kind, upstream) in [("both", &both), ("first", &first)] {
+            for host in ["a", "b"] {
+                let name = format!("{kind}-{protocol}-{host}");
+                services.push(to(&name, protocol, &format!("{host}.example"), upstream));
+            }
+        }
+    }
+    let yaml =
+        with_version(json!({"ca_certificates": [{"id": ROOT, "cert": root.pem()}], "services": services}));
+    let resolver = dns.address().to_string();
+    let gateway = Postern::gateway(&yaml, &[("dns_resolver", &resolver)]).await;
+    let ask = async |name: &str| {
+        let (way, headers) = match name.contains("grpcs") {
+            true => (Way::h2c(gateway.h2c), &[("content-type", "application/grpc"), ("te", "trailers")][..]),
+            false => (Way::http(gateway.http), &[][..]),
+        };
+        let got = way.ask(request("POST", "localhost", &format!("/{name}"), headers, "")).await;
+        got.unwrap_or_else(|error| panic!("{name}: {error}\n{}", gateway.log())).status
+    };
+    for protocol in ["https", "grpcs"] {
+        // Each twice, so that there are kept connections of both.
+        for host in ["a", "b", "a", "b"] {
+            assert_eq!(ask(&format!("both-{protocol}-{host}")).await, 200, "{protocol} {host}");
+        }
+        let seen = both.take();
+        let names: Vec<_> = seen.iter().map(|seen| seen.sni.as_deref()).collect();
+        assert_eq!(names, [Some("a.example"), Some("b.example")].repeat(2), "{protocol}");
+        let connections: Vec<_> = seen.iter().map(|seen| seen.connection).collect();
+        assert_eq!(connections[..2], connections[2..], "kept connections are used, {protocol}");
+
+        // Before there is a kept connection, while there is one, and again.
+        for (host, status) in [("b", 502), ("a", 200), ("b", 502), ("a", 200), ("b", 502)] {
+            assert_eq!(ask(&format!("first-{protocol}-{host}")).await, status, "{protocol} {host}");
+        }
+        assert!(first.take().iter().all(|seen| seen.sni.as_deref() == Some("a.example")), "{protocol}");
+    }
 }
