@@ -309,6 +309,16 @@ impl Resolver {
         })
     }
 
+    /// The same, where a vault's requests go to `vault`.
+    #[cfg(test)]
+    pub(crate) fn with_session(self, name: &str, vault: Arc<dyn Vault>) -> Self {
+        if let Some(Ok(effective)) = self.vaults.get(name).map(|configured| &configured.settings) {
+            let guarded = |at_once| Ok(Session::Guarded(Arc::new(Guard::new(vault, at_once))));
+            let _ = self.sessions.of(effective.session, effective.session, guarded);
+        }
+        self
+    }
+
     /// How many requests to one vault may be under way; for vaults that were not asked yet.
     pub(crate) fn set_at_once(&mut self, at_once: usize) {
         self.sessions.at_once = at_once.max(1);

@@ -88,9 +88,12 @@ impl Sessions {
     /// Goes on with the sessions over networks of an older configuration, for the settings that are still `wanted`:
     /// no new login for an old vault.
     pub(super) fn take_from(&mut self, older: &Self, wanted: &HashSet<SessionKey>) {
-        let mut known = older.known().of_networks(wanted);
-        known.taken = known.uses.clone();
-        self.known = Mutex::new(known);
+        let theirs = older.known().of_networks(wanted);
+        let ours = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        ours.taken.clone_from(&theirs.uses);
+        ours.uses.extend(theirs.uses);
+        ours.sessions.extend(theirs.sessions);
+        ours.give_up_unused();
     }
 
     /// Goes on, besides its own, with what the older configuration has opened since [`Sessions::take_from`].

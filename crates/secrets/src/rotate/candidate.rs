@@ -113,3 +113,6 @@ impl Debug for Candidate {
         write!(f, "Candidate({})", self.generation)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -121,9 +121,9 @@ impl State {
             let Some(group) = self.groups.get_mut(id) else { continue };
             group.wean();
             let mut cells = group.members.iter().filter_map(|member| self.cells.get(member));
-            // The fetch under way there may have been what was waited for here.
-            let is_lost = group.failures > 0 && !group.is_in_flight() && group.next().is_none();
-            if is_lost || cells.any(|cell| !cell.tried) {
+            // What was to come from there has to come from here.
+            let is_lost = !group.is_in_flight() && group.next().is_none() && group.failures > 0;
+            if is_lost || cells.any(|cell| !cell.tried || !cell.is_current()) {
                 group.hurry(now);
             }
             self.plan(*id, now);

@@ -177,6 +177,12 @@ impl World {
 
     /// Whether what is done concerns a candidate only.
     fn is_about_candidate(&self, op: &Op) -> bool {
+        // What it shares, and others have let go, ends with it.
+        let is_left = |slot: &Arc<Slot>| !self.held.values().flatten().any(|held| Arc::ptr_eq(held, slot));
+        let mut shared = self.candidate.iter().flat_map(|of| of.held.values());
+        if shared.any(|slot| is_left(slot) && is_in(&self.generations.in_effect.slots, slot)) {
+            return false;
+        }
         match *op {
             Op::Prepare(_) | Op::HoldInCandidate(_) | Op::DropInCandidate(_) | Op::SettledInCandidate => true,
             Op::GiveUp => true,
@@ -361,7 +367,7 @@ impl World {
             };
             let is_well = cell.value.is_some() && cell.error.is_none() && cell.since.unwrap().current;
             let is_read = will_be_read(state) || in_effect.is_some_and(will_be_read);
-            assert!(is_well || is_read, "{reference} is forgotten");
+            assert!(is_well || is_read, "{reference} is forgotten: {cell:?} {:?}", groups[&asked.group]);
         }
         // One fetch at a time in each generation, and each is under way.
         for (id, group) in groups {
@@ -370,9 +376,13 @@ impl World {
         }
     }
 
-    /// What a candidate shows that has a value.
+    /// What a candidate shows, in slots of its own, that was read as it says.
     fn prepared(&self) -> Vec<(Arc<Slot>, Option<String>)> {
-        let held = self.candidate.iter().flat_map(|of| of.held.values());
+        let states: Vec<_> = self.generations.states().collect();
+        let (Some(of), [_, candidate]) = (&self.candidate, states.as_slice()) else { return Vec::new() };
+        let is_current = |reference| candidate.cells.get(reference).is_none_or(Cell::is_current);
+        let own = of.held.values().filter(|slot| is_in(&candidate.slots, slot));
+        let held = own.filter(|slot| slot.template().references().all(is_current));
         held.filter(|slot| value(slot).is_some()).map(|slot| (Arc::clone(slot), value(slot))).collect()
     }
 
@@ -412,19 +422,16 @@ proptest! {
         let mut world = World::new();
         for op in &ops {
             let (before, in_effect) = (world.values(), world.in_effect());
-            let prepared = world.prepared();
+            let prepared = if matches!(op, Op::Commit) { world.prepared() } else { Vec::new() };
             let is_about_candidate = world.is_about_candidate(op);
             world.act(op);
-            if matches!(op, Op::Commit) {
-                for (slot, value) in prepared {
-                    // What was made of it stays so; only time may have taken it away meanwhile.
-                    prop_assert_eq!(self::value(&slot), value, "{:?} changed by its commit", slot);
-                }
+            for (slot, value) in prepared {
+                prop_assert_eq!(self::value(&slot), value, "{:?} changed by its commit", slot);
             }
             world.turn();
             world.check();
             if is_about_candidate {
-                prop_assert_eq!(in_effect, world.in_effect(), "{:?} left a trace", op);
+                prop_assert!(in_effect == world.in_effect(), "{:?} left a trace", op);
             }
             // Never blank while it may be used: only time, its last holder, or the end of its vault takes a value.
             for (reference, end) in before {
