@@ -7,9 +7,9 @@
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
-use crate::rotate::Engine;
+use crate::rotate::{Candidate, Engine};
 use crate::secret::Secret;
-use crate::slot::{Derived, Slot};
+use crate::slot::{Consumer, Derived, Made, Slot};
 use crate::template::Template;
 
 /// Several texts that change together.
@@ -32,21 +32,50 @@ impl Engine {
         &self,
         bundles: impl IntoIterator<Item = T>,
     ) -> Vec<Bundle> {
-        let separator = self.separator();
-        let joined: Vec<_> = bundles
-            .into_iter()
-            .map(|texts| {
-                let texts: Vec<_> = texts.into_iter().collect();
-                (texts.len(), Template::joined(&texts, &separator))
-            })
-            .collect();
-        let slots = self.slots(joined.iter().map(|(_, template)| template));
-        let counts = joined.iter().map(|(count, _)| *count);
-        counts
-            .zip(slots)
-            .map(|(count, slot)| Bundle { slot, separator: Arc::clone(&separator), count })
-            .collect()
+        bundled(&self.separator(), bundles, |templates| self.slots(templates))
     }
+}
+
+impl Candidate {
+    /// Several bundles of the candidate. Those who share a secret also share its first read.
+    pub fn bundles<'a, T: IntoIterator<Item = &'a Template>>(
+        &self,
+        bundles: impl IntoIterator<Item = T>,
+    ) -> Vec<Bundle> {
+        bundled(&self.separator(), bundles, |templates| self.slots(templates))
+    }
+
+    /// Registers something that is made from a bundle's values, now and at every change. Before the commit it has no
+    /// say: a value from which it cannot be made is used by others all the same, and it keeps what it has. From the
+    /// commit on it is as what [`Bundle::derive`] gives. Until then [`Derived::load`] gives what is [`Made::Ready`], and
+    /// nothing of what is finished at the commit.
+    pub fn derive<T: Send + Sync + 'static>(
+        &self,
+        bundle: &Bundle,
+        name: &'static str,
+        make: impl Fn(&[Secret]) -> Result<Made<T>, String> + Send + Sync + 'static,
+    ) -> Arc<Derived<T>> {
+        let derived = bundle.slot.derive_for_candidate(name, bundle.made_of(make));
+        let consumer: Arc<dyn Consumer> = Arc::<Derived<T>>::clone(&derived) as _;
+        self.takes_effect(&consumer);
+        derived
+    }
+}
+
+/// One slot of all the texts of each bundle.
+fn bundled<'a, T: IntoIterator<Item = &'a Template>>(
+    separator: &Arc<str>,
+    bundles: impl IntoIterator<Item = T>,
+    slots: impl FnOnce(&[Template]) -> Vec<Arc<Slot>>,
+) -> Vec<Bundle> {
+    let joined = bundles.into_iter().map(|texts| {
+        let texts: Vec<_> = texts.into_iter().collect();
+        (texts.len(), Template::joined(&texts, separator))
+    });
+    let (counts, templates): (Vec<_>, Vec<_>) = joined.unzip();
+    let slots = slots(&templates);
+    let bundle = |(count, slot)| Bundle { slot, separator: Arc::clone(separator), count };
+    counts.into_iter().zip(slots).map(bundle).collect()
 }
 
 impl Bundle {
@@ -59,11 +88,19 @@ impl Bundle {
         name: &'static str,
         make: impl Fn(&[Secret]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Arc<Derived<T>> {
+        self.slot.derive_or_wait(name, self.made_of(make))
+    }
+
+    /// The same of the value of the slot.
+    fn made_of<T, F>(&self, make: F) -> impl Fn(&Secret) -> Result<T, String> + Send + Sync + use<T, F>
+    where
+        F: Fn(&[Secret]) -> Result<T, String> + Send + Sync,
+    {
         let (separator, count) = (Arc::clone(&self.separator), self.count);
-        self.slot.derive_or_wait(name, move |value| {
+        move |value| {
             let texts = split(value, &separator, count).ok_or("the texts cannot be told apart")?;
             make(&texts)
-        })
+        }
     }
 
     /// The slot behind it, to wait for.

@@ -32,7 +32,7 @@ use crate::template::{Part, Template};
 use crate::trail::Trail;
 use crate::vault::{Read, Vault, VaultError};
 use flight::Flights;
-use sessions::{Session, Sessions};
+use sessions::{Session, SessionKey, Sessions};
 
 use target::Effective;
 pub(crate) use target::{Files, GroupKey};
@@ -309,6 +309,16 @@ impl Resolver {
         })
     }
 
+    /// The same, where a vault's requests go to `vault`.
+    #[cfg(test)]
+    pub(crate) fn with_session(self, name: &str, vault: Arc<dyn Vault>) -> Self {
+        if let Some(Ok(effective)) = self.vaults.get(name).map(|configured| &configured.settings) {
+            let guarded = |at_once| Ok(Session::Guarded(Arc::new(Guard::new(vault, at_once))));
+            let _ = self.sessions.of(effective.session, effective.session, guarded);
+        }
+        self
+    }
+
     /// How many requests to one vault may be under way; for vaults that were not asked yet.
     pub(crate) fn set_at_once(&mut self, at_once: usize) {
         self.sessions.at_once = at_once.max(1);
@@ -316,12 +326,22 @@ impl Resolver {
 
     /// Goes on with the sessions of an older configuration, where they are the same: no new login for an old vault.
     pub(crate) fn take_sessions_from(&mut self, older: &Self) {
+        if self.trust == older.trust {
+            self.sessions.take_from(&older.sessions, &self.wanted_sessions());
+        }
+    }
+
+    /// Goes on with the sessions that the older configuration has opened since this one was made, too.
+    pub(crate) fn keep_sessions_of(&self, older: &Self) {
         // What a session trusts is not among its settings; the environment is another snapshot.
         if self.trust == older.trust {
-            let known = self.vaults.values().filter_map(|configured| configured.settings.as_ref().ok());
-            let wanted: HashSet<_> = known.map(|known| known.session).collect();
-            self.sessions.take_from(&older.sessions, &wanted);
+            self.sessions.keep(&older.sessions, &self.wanted_sessions());
         }
+    }
+
+    fn wanted_sessions(&self) -> HashSet<SessionKey> {
+        let known = self.vaults.values().filter_map(|configured| configured.settings.as_ref().ok());
+        known.map(|known| known.session).collect()
     }
 
     /// Whether equal settings mean the same here and there.

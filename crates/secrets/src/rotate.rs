@@ -5,6 +5,8 @@
 //! It takes no input but "look again", so it cannot miss any, and looking once too often does nothing.
 
 mod auth;
+mod candidate;
+mod generations;
 #[cfg(test)]
 #[cfg(target_os = "linux")]
 mod memory;
@@ -27,9 +29,11 @@ use crate::resolve::Resolver;
 use crate::slot::Slot;
 use crate::snapshot::LastKnownGood;
 use crate::template::Template;
+use generations::Generations;
 use save::Saving;
 use state::State;
 
+pub use candidate::Candidate;
 pub use auth::{Attempt, AuthFailure};
 pub use status::{LastError, LastKnownGoodStatus, ReferenceState, ReferenceStatus, Status};
 
@@ -75,7 +79,7 @@ pub enum Nudge {
 
 #[derive(Debug)]
 struct Shared {
-    state: Mutex<State>,
+    generations: Mutex<Generations>,
     /// The texts of slots that were let go. They may be dropped while the state is locked, so their end is only noted.
     dropped: Mutex<Vec<Arc<Template>>>,
     look: Notify,
@@ -106,8 +110,8 @@ impl Engine {
             state.keep(clock, entries, Instant::now());
             Saving::new(store, problem)
         });
-        let shared =
-            Shared { state: Mutex::new(state), dropped: Mutex::default(), look: Notify::new(), saving };
+        let generations = Mutex::new(Generations::new(state));
+        let shared = Shared { generations, dropped: Mutex::default(), look: Notify::new(), saving };
         let shared = Arc::new(shared);
         let (changed, changes) = mpsc::unbounded_channel();
         let watch = options.watch_files.then(|| Arc::new(Watch::new(changed)));
@@ -118,17 +122,17 @@ impl Engine {
 
     /// The slot of a text, kept for as long as somebody holds it. It may have no value yet: see [`Engine::settled`].
     pub fn slot(&self, template: &Template) -> Arc<Slot> {
-        let slot = self.slot_in(&mut self.shared.state(), template);
-        self.shared.look.notify_one();
-        slot
+        self.slots([template]).remove(0)
     }
 
     /// The slots of many texts. Those who share a secret also share its first read, which one after the other they
     /// might not.
     pub fn slots<'a>(&self, templates: impl IntoIterator<Item = &'a Template>) -> Vec<Arc<Slot>> {
-        let mut state = self.shared.state();
-        let slots = templates.into_iter().map(|template| self.slot_in(&mut state, template)).collect();
-        drop(state);
+        let mut generations = self.shared.generations();
+        let (state, now) = (&mut generations.in_effect, Instant::now());
+        let slots = templates.into_iter().map(|template| state.slot(template, now, self.shared.note_dropped()));
+        let slots = slots.collect();
+        drop(generations);
         self.shared.look.notify_one();
         slots
     }
@@ -137,21 +141,10 @@ impl Engine {
         Arc::clone(&self.separator)
     }
 
-    fn slot_in(&self, state: &mut State, template: &Template) -> Arc<Slot> {
-        let shared = Arc::downgrade(&self.shared);
-        let dropped = move |template: &Arc<Template>| {
-            if let Some(shared) = shared.upgrade() {
-                shared.dropped().push(Arc::clone(template));
-                shared.look.notify_one();
-            }
-        };
-        state.slot(template, Instant::now(), dropped)
-    }
-
     /// Waits until everything behind these slots has been tried once.
     pub async fn settled(&self, slots: &[Arc<Slot>]) {
         loop {
-            let waits = self.shared.state().wait_for_first(slots);
+            let waits = self.shared.generations().in_effect.wait_for_first(slots);
             if waits.is_empty() {
                 return;
             }
@@ -162,14 +155,14 @@ impl Engine {
 
     /// Has something fetched at once, and returns at once.
     pub fn nudge(&self, what: &Nudge) {
-        self.shared.state().nudge(what, Instant::now());
+        self.shared.generations().in_effect.nudge(what, Instant::now());
         self.shared.look.notify_one();
     }
 
     /// Has something fetched at once, and waits for the outcome, which is in the status and in the slots.
     pub async fn refresh(&self, what: &Nudge) {
         let waits = {
-            let mut state = self.shared.state();
+            let state = &mut self.shared.generations().in_effect;
             state.nudge(what, Instant::now());
             state.wait_for_next(what)
         };
@@ -177,12 +170,22 @@ impl Engine {
         wait(waits).await;
     }
 
-    /// Takes over another configuration of vaults. What changes by it is fetched anew; until that is done the old
-    /// values serve.
-    pub fn reconfigure(&self, mut resolver: Resolver) {
+    /// Begins another generation beside the one in effect, with these vaults. Dropping the candidate is the whole
+    /// rollback. Where there are several, the one that is committed last is in effect.
+    pub fn prepare(&self, mut resolver: Resolver) -> Candidate {
         resolver.set_at_once(self.at_once);
-        self.shared.state().reconfigure(resolver, Instant::now());
-        self.shared.look.notify_one();
+        self.candidate(Some(resolver))
+    }
+
+    /// The same with the vaults that are in effect: for a configuration whose vaults have not changed.
+    pub fn prepare_again(&self) -> Candidate {
+        self.candidate(None)
+    }
+
+    /// Takes over another configuration of vaults at once. What changes by it is fetched anew; until that is done the
+    /// old values serve.
+    pub fn reconfigure(&self, resolver: Resolver) {
+        self.prepare(resolver).commit();
     }
 
     /// Writes the last known good values now, if they are kept and something has changed. For the end of a program:
@@ -195,7 +198,7 @@ impl Engine {
     pub fn status(&self) -> Status {
         let now = Instant::now();
         let (references, resolver, serving) = {
-            let state = self.shared.state();
+            let state = &self.shared.generations().in_effect;
             let (references, resolver) = state.references(now);
             (references, resolver, state.served_from_kept())
         };
@@ -205,8 +208,19 @@ impl Engine {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn generations(&self) -> MutexGuard<'_, Generations> {
+        self.generations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a slot does when nobody holds it any longer.
+    fn note_dropped(self: &Arc<Self>) -> impl Fn(&Arc<Template>) + Send + Sync + use<> {
+        let shared = Arc::downgrade(self);
+        move |template| {
+            if let Some(shared) = shared.upgrade() {
+                shared.dropped().push(Arc::clone(template));
+                shared.look.notify_one();
+            }
+        }
     }
 
     fn dropped(&self) -> MutexGuard<'_, Vec<Arc<Template>>> {

@@ -5,9 +5,10 @@
 
 use std::any::Any;
 use std::fmt::{self, Debug, Formatter};
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwapOption;
 use zeroize::Zeroizing;
@@ -37,10 +38,30 @@ pub struct Derived<T> {
     /// Why there is none, where the slot has a value.
     problem: ArcSwapOption<String>,
     make: Box<Make<T>>,
+    standing: Mutex<Standing<T>>,
 }
 
+/// What was made of a value.
+pub enum Made<T> {
+    /// It is there at once: making it has changed nothing else.
+    Ready(T),
+    /// It is finished when it takes effect: it takes something over then, or starts something. Must not call the
+    /// engine, and must not take long. If it is dropped instead, nothing has happened.
+    AtCommit(Finish<T>),
+}
+
+/// The last step of making something.
+pub type Finish<T> = Box<dyn FnOnce() -> T + Send>;
+
 /// Makes something of a value, or says why that is not possible, without repeating the value.
-type Make<T> = dyn Fn(&Secret) -> Result<T, String> + Send + Sync;
+type Make<T> = dyn Fn(&Secret) -> Result<Made<T>, String> + Send + Sync;
+
+/// Whether something derived is in effect.
+enum Standing<T> {
+    /// It belongs to a candidate, and has no say; with what is to be done at the commit.
+    Candidate(Option<Finish<T>>),
+    InEffect,
+}
 
 /// A value that does not satisfy one of its users. The reason never holds the value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,10 +74,14 @@ pub struct Invalid {
 }
 
 /// Whoever must agree to a value before it is used. Two steps, so that all change or none.
-trait Consumer: Send + Sync {
+pub(crate) trait Consumer: Send + Sync {
     fn prepare(&self, value: &Secret) -> Result<Box<dyn Any + Send>, Invalid>;
     fn commit(&self, prepared: Box<dyn Any + Send>);
     fn clear(&self);
+    /// Whether a value that it refuses is not used. What belongs to a candidate has no veto.
+    fn has_veto(&self) -> bool;
+    /// The candidate that it belongs to takes effect.
+    fn take_effect(&self);
 }
 
 impl Slot {
@@ -102,7 +127,8 @@ impl Slot {
         name: &'static str,
         make: impl Fn(&Secret) -> Result<T, String> + Send + Sync + 'static,
     ) -> Result<Arc<Derived<T>>, Invalid> {
-        let (derived, outcome) = self.register(name, make);
+        let make = move |value: &Secret| make(value).map(Made::Ready);
+        let (derived, outcome) = self.register(name, make, Standing::InEffect);
         outcome.map(|()| derived)
     }
 
@@ -112,17 +138,28 @@ impl Slot {
         name: &'static str,
         make: impl Fn(&Secret) -> Result<T, String> + Send + Sync + 'static,
     ) -> Arc<Derived<T>> {
-        let (derived, outcome) = self.register(name, make);
-        if let Err(invalid) = outcome {
-            derived.problem.store(Some(Arc::new(invalid.reason)));
-        }
+        let make = move |value: &Secret| make(value).map(Made::Ready);
+        let (derived, outcome) = self.register(name, make, Standing::InEffect);
+        derived.note(outcome);
+        derived
+    }
+
+    /// The same for a user who belongs to a candidate.
+    pub(crate) fn derive_for_candidate<T: Send + Sync + 'static>(
+        self: &Arc<Self>,
+        name: &'static str,
+        make: impl Fn(&Secret) -> Result<Made<T>, String> + Send + Sync + 'static,
+    ) -> Arc<Derived<T>> {
+        let (derived, outcome) = self.register(name, make, Standing::Candidate(None));
+        derived.note(outcome);
         derived
     }
 
     fn register<T: Send + Sync + 'static>(
         self: &Arc<Self>,
         name: &'static str,
-        make: impl Fn(&Secret) -> Result<T, String> + Send + Sync + 'static,
+        make: impl Fn(&Secret) -> Result<Made<T>, String> + Send + Sync + 'static,
+        standing: Standing<T>,
     ) -> (Arc<Derived<T>>, Result<(), Invalid>) {
         let derived = Arc::new(Derived {
             slot: Arc::clone(self),
@@ -130,6 +167,7 @@ impl Slot {
             value: ArcSwapOption::empty(),
             problem: ArcSwapOption::empty(),
             make: Box::new(make),
+            standing: Mutex::new(standing),
         });
         let consumer: Arc<dyn Consumer> = Arc::<Derived<T>>::clone(&derived) as _;
         // Under the lock, so that no change comes between the first value and the registration.
@@ -150,8 +188,13 @@ impl Slot {
             return Ok(false);
         }
         let users = living(&mut consumers);
-        let prepared: Vec<_> =
-            users.iter().map(|user| Ok((user, user.prepare(value)?))).collect::<Result<_, Invalid>>()?;
+        let prepare = |user: &Arc<dyn Consumer>| match user.prepare(value) {
+            Ok(made) => Some(Ok((Arc::clone(user), made))),
+            // It goes on with what it has.
+            Err(_) if !user.has_veto() => None,
+            Err(invalid) => Some(Err(invalid)),
+        };
+        let prepared: Vec<_> = users.iter().filter_map(prepare).collect::<Result<_, Invalid>>()?;
         self.value.store(Some(value.shared()));
         for (user, made) in prepared {
             user.commit(made);
@@ -211,15 +254,49 @@ impl<T> Derived<T> {
     }
 }
 
+impl<T: Send + Sync + 'static> Derived<T> {
+    fn standing(&self) -> MutexGuard<'_, Standing<T>> {
+        self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, outcome: Result<(), Invalid>) {
+        if let Err(invalid) = outcome {
+            self.problem.store(Some(Arc::new(invalid.reason)));
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.value.load().is_none() && !matches!(*self.standing(), Standing::Candidate(Some(_)))
+    }
+
+    fn show(&self, value: T) {
+        self.value.store(Some(Arc::new(value)));
+        self.problem.store(None);
+    }
+
+    fn finish(&self, finish: Finish<T>) {
+        match catch_unwind(AssertUnwindSafe(finish)) {
+            Ok(value) => self.show(value),
+            Err(_) => {
+                tracing::error!(user = self.name, "a value could not be put into effect; the old one serves on");
+                if self.value.load().is_none() {
+                    self.problem.store(Some(Arc::new(BROKE_OFF.to_owned())));
+                }
+            }
+        }
+    }
+}
+
+/// What is broken after a panic is the user's own; the reconciler must go on for all others.
+const BROKE_OFF: &str = "its check failed to run to its end";
+
 impl<T: Send + Sync + 'static> Consumer for Derived<T> {
     fn prepare(&self, value: &Secret) -> Result<Box<dyn Any + Send>, Invalid> {
-        // What is broken after a panic is the user's own; the reconciler must go on for all others.
         let made = catch_unwind(AssertUnwindSafe(|| (self.make)(value)));
-        let made = made.unwrap_or_else(|_| Err("its check failed to run to its end".to_owned()));
-        match made {
-            Ok(made) => Ok(Box::new(Arc::new(made))),
+        match made.unwrap_or_else(|_| Err(BROKE_OFF.to_owned())) {
+            Ok(made) => Ok(Box::new(made)),
             Err(reason) => {
-                if self.value.load().is_none() {
+                if self.is_empty() {
                     self.problem.store(Some(Arc::new(reason.clone())));
                 }
                 Err(Invalid { user: self.name, reason })
@@ -229,14 +306,49 @@ impl<T: Send + Sync + 'static> Consumer for Derived<T> {
 
     fn commit(&self, prepared: Box<dyn Any + Send>) {
         // Always of this type: `prepare` is the only maker.
-        if let Ok(made) = prepared.downcast::<Arc<T>>() {
-            self.value.store(Some(*made));
-            self.problem.store(None);
+        let Ok(made) = prepared.downcast::<Made<T>>() else { return };
+        // Held to the end, so that what was made of an older value never replaces what was made of a newer one.
+        let mut standing = self.standing();
+        match (*made, &mut *standing) {
+            (Made::Ready(value), Standing::InEffect) => self.show(value),
+            (Made::Ready(value), Standing::Candidate(pending)) => {
+                *pending = None;
+                self.show(value);
+            }
+            (Made::AtCommit(finish), Standing::InEffect) => self.finish(finish),
+            (Made::AtCommit(finish), Standing::Candidate(pending)) => {
+                *pending = Some(finish);
+                self.value.store(None);
+                self.problem.store(None);
+            }
         }
     }
 
     fn clear(&self) {
         self.value.store(None);
+        if let Standing::Candidate(pending) = &mut *self.standing() {
+            *pending = None;
+        }
+    }
+
+    fn has_veto(&self) -> bool {
+        matches!(*self.standing(), Standing::InEffect)
+    }
+
+    fn take_effect(&self) {
+        let mut standing = self.standing();
+        if let Standing::Candidate(Some(finish)) = mem::replace(&mut *standing, Standing::InEffect) {
+            self.finish(finish);
+        }
+    }
+}
+
+impl<T> Debug for Made<T> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Ready(_) => "Ready",
+            Self::AtCommit(_) => "AtCommit",
+        })
     }
 }
 

@@ -28,6 +28,8 @@ struct Known {
     sessions: HashMap<SessionKey, Session>,
     /// From the settings as written to those filled in last: a vault needs one session at a time.
     uses: HashMap<SessionKey, SessionKey>,
+    /// The uses that were taken from an older configuration.
+    taken: HashMap<SessionKey, SessionKey>,
 }
 
 /// A session, and its guard where it goes over a network.
@@ -86,11 +88,30 @@ impl Sessions {
     /// Goes on with the sessions over networks of an older configuration, for the settings that are still `wanted`:
     /// no new login for an old vault.
     pub(super) fn take_from(&mut self, older: &Self, wanted: &HashSet<SessionKey>) {
-        let mut known = older.known().clone();
-        known.sessions.retain(|_, session| session.guard().is_some());
-        known.uses.retain(|written, filled| wanted.contains(written) && known.sessions.contains_key(filled));
-        known.give_up_unused();
-        self.known = Mutex::new(known);
+        let theirs = older.known().of_networks(wanted);
+        let ours = self.known.get_mut().unwrap_or_else(PoisonError::into_inner);
+        ours.taken.clone_from(&theirs.uses);
+        ours.uses.extend(theirs.uses);
+        ours.sessions.extend(theirs.sessions);
+        ours.give_up_unused();
+    }
+
+    /// Goes on, besides its own, with what the older configuration has opened since [`Sessions::take_from`].
+    pub(super) fn keep(&self, older: &Self, wanted: &HashSet<SessionKey>) {
+        let theirs = older.known().of_networks(wanted);
+        let mut ours = self.known();
+        for (written, filled) in theirs.uses {
+            // Whoever was asked since knows better.
+            let before = ours.taken.get(&written);
+            if ours.uses.get(&written) == before && before != Some(&filled) {
+                ours.uses.insert(written, filled);
+            }
+        }
+        for (filled, session) in theirs.sessions {
+            ours.sessions.entry(filled).or_insert(session);
+        }
+        ours.taken.clear();
+        ours.give_up_unused();
     }
 
     /// The guards of those that go over a network.
@@ -104,6 +125,15 @@ impl Sessions {
 }
 
 impl Known {
+    /// What goes over a network, for the settings that are wanted.
+    fn of_networks(&self, wanted: &HashSet<SessionKey>) -> Self {
+        let mut known = self.clone();
+        known.sessions.retain(|_, session| session.guard().is_some());
+        known.uses.retain(|written, filled| wanted.contains(written) && known.sessions.contains_key(filled));
+        known.give_up_unused();
+        known
+    }
+
     fn give_up_unused(&mut self) {
         let used: HashSet<SessionKey> = self.uses.values().copied().collect();
         self.sessions.retain(|filled, _| used.contains(filled));

@@ -62,7 +62,7 @@ impl Engine {
     /// Fetches what is behind these slots, unless it is that young. Those who come while it is fetched share it.
     async fn refresh_older_than(&self, slots: &[Arc<Slot>], age: Duration) {
         let waits = {
-            let mut state = self.shared.state();
+            let state = &mut self.shared.generations().in_effect;
             let now = tokio::time::Instant::now();
             let references = slots.iter().flat_map(|slot| slot.template().references());
             references.filter_map(|reference| state.refresh_older_than(reference, age, now)).collect()

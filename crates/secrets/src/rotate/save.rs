@@ -53,7 +53,7 @@ pub(super) async fn save(shared: &Arc<Shared>) {
     let Some(saving) = &shared.saving else { return };
     // Taken before the values are, so that newer ones are not overwritten by older ones.
     let _one = saving.one_at_a_time.lock().await;
-    let Some(entries) = shared.state().take_unsaved(Instant::now()) else { return };
+    let Some(entries) = shared.generations().in_effect.take_unsaved(Instant::now()) else { return };
     let store = Arc::clone(&saving.store);
     let written = tokio::task::spawn_blocking(move || store.write(&entries)).await;
     let mut outcome = saving.outcome();
@@ -65,11 +65,11 @@ pub(super) async fn save(shared: &Arc<Shared>) {
                 tracing::warn!(%file, %problem, hint, "the last known good values cannot be written");
             }
             outcome.problem = Some(problem);
-            shared.state().save_failed(Instant::now());
+            shared.generations().in_effect.save_failed(Instant::now());
         }
         Err(error) => {
             tracing::error!(%error, "writing the last known good values broke off");
-            shared.state().save_failed(Instant::now());
+            shared.generations().in_effect.save_failed(Instant::now());
         }
     }
 }

@@ -4,7 +4,9 @@
 //! look at which group, and which slot shows what. Must not know: tasks, sleeping, networks; [`super`] does those.
 
 mod ask;
+mod candidate;
 mod cell;
+mod commit;
 mod group;
 mod keep;
 #[cfg(test)]
@@ -34,10 +36,12 @@ use keep::Keeping;
 
 pub(super) use group::GroupId;
 
-/// Everything that the reconciler knows.
+/// Everything that the reconciler knows of one generation.
 #[derive(Debug)]
 pub(super) struct State {
     resolver: Arc<Resolver>,
+    /// Whether equal settings mean the same here and in the generation in effect.
+    is_comparable: bool,
     slots: HashMap<Arc<Template>, Held>,
     cells: HashMap<Arc<Reference>, Cell>,
     groups: HashMap<GroupId, Group>,
@@ -56,11 +60,16 @@ pub(super) struct Job {
     fetch: u64,
     /// Any reference of the group: they differ only in what they pick.
     pub(super) reference: Arc<Reference>,
+    /// Who fetches it.
+    pub(super) resolver: Arc<Resolver>,
 }
+
+/// The slots of one text. There is one, or also an older one that somebody still holds: the newest comes last.
+type Held = Vec<Shown>;
 
 /// A slot that somebody holds.
 #[derive(Debug)]
-struct Held {
+struct Shown {
     slot: Weak<Slot>,
     /// Why it does not show the newest value.
     invalid: Option<LastError>,
@@ -70,6 +79,7 @@ impl State {
     pub(super) fn new(resolver: Arc<Resolver>) -> Self {
         Self {
             resolver,
+            is_comparable: true,
             slots: HashMap::new(),
             cells: HashMap::new(),
             groups: HashMap::new(),
@@ -91,25 +101,44 @@ impl State {
         now: Instant,
         dropped: impl Fn(&Arc<Template>) + Send + Sync + 'static,
     ) -> Arc<Slot> {
-        if let Some(slot) = self.slots.get(template).and_then(|held| held.slot.upgrade()) {
-            return slot;
-        }
+        self.living_slot(template).unwrap_or_else(|| self.new_slot(template, None, now, dropped))
+    }
+
+    /// The newest slot of a text that somebody holds.
+    fn living_slot(&self, template: &Template) -> Option<Arc<Slot>> {
+        self.slots.get(template)?.iter().rev().find_map(|shown| shown.slot.upgrade())
+    }
+
+    /// Makes a slot; in a candidate it starts from what is known in the generation in effect.
+    fn new_slot(
+        &mut self,
+        template: &Template,
+        in_effect: Option<&Self>,
+        now: Instant,
+        dropped: impl Fn(&Arc<Template>) + Send + Sync + 'static,
+    ) -> Arc<Slot> {
         let template = Arc::new(template.clone());
         let slot = Arc::new(Slot::new(Arc::clone(&template), dropped));
-        let held = Held { slot: Arc::downgrade(&slot), invalid: None };
-        self.slots.insert(Arc::clone(&template), held);
+        let weak = Arc::downgrade(&slot);
+        let held = self.slots.entry(Arc::clone(&template)).or_default();
+        held.retain(|shown| shown.slot.strong_count() > 0);
+        held.push(Shown { slot: Weak::clone(&weak), invalid: None });
         for reference in template.references() {
             if !self.cells.contains_key(reference) {
                 let reference = Arc::new(reference.clone());
-                self.cells.insert(Arc::clone(&reference), Cell::default());
-                self.ask(&reference, now);
-            }
-            if let Some(cell) = self.cells.get_mut(reference) {
-                let weak = Arc::downgrade(&slot);
-                // A text may hold a reference twice.
-                if !cell.slots.last().is_some_and(|last| last.ptr_eq(&weak)) {
-                    cell.slots.push(weak);
+                match in_effect {
+                    Some(in_effect) => self.begin_as(in_effect, &reference, now),
+                    None => {
+                        self.cells.insert(Arc::clone(&reference), Cell::default());
+                        self.ask(&reference, None, now);
+                    }
                 }
+            }
+            if let Some(cell) = self.cells.get_mut(reference)
+                // A text may hold a reference twice.
+                && !cell.slots.last().is_some_and(|last| last.ptr_eq(&weak))
+            {
+                cell.slots.push(Weak::clone(&weak));
             }
         }
         self.fill(&slot, now);
@@ -130,7 +159,8 @@ impl State {
             if group.next().is_some_and(|due| due <= now)
                 && let Some(reference) = group.members.first().cloned()
             {
-                jobs.push(Job { group: id, fetch: group.begin(), reference });
+                let resolver = Arc::clone(&self.resolver);
+                jobs.push(Job { group: id, fetch: group.begin(now), reference, resolver });
             }
             self.schedule(id);
         }
@@ -210,10 +240,11 @@ impl State {
     pub(super) fn sweep(&mut self, dropped: &[Arc<Template>], now: Instant) {
         let mut left = HashSet::new();
         for template in dropped {
-            if self.slots.get(template).is_none_or(|held| held.slot.strong_count() > 0) {
-                continue;
+            let Some(held) = self.slots.get_mut(template) else { continue };
+            held.retain(|shown| shown.slot.strong_count() > 0);
+            if held.is_empty() {
+                self.slots.remove(template);
             }
-            self.slots.remove(template);
             for reference in template.references() {
                 let Some(cell) = self.cells.get_mut(reference) else { continue };
                 cell.slots.retain(|slot| slot.strong_count() > 0);
@@ -226,7 +257,7 @@ impl State {
             }
         }
         for id in left {
-            self.leave(id, None);
+            self.leave(id, None, now);
         }
     }
 
@@ -297,7 +328,9 @@ impl State {
             Some(parts) => slot.set(&Secret::joined(parts)),
         };
         let Some(held) = self.slots.get_mut(slot.template()) else { return };
-        held.invalid = outcome.err().map(|invalid| {
+        let is_it = |shown: &&mut Shown| std::ptr::eq(shown.slot.as_ptr(), Arc::as_ptr(slot));
+        let Some(shown) = held.iter_mut().find(is_it) else { return };
+        shown.invalid = outcome.err().map(|invalid| {
             tracing::warn!(%invalid, template = slot.template().starred(), "the old value serves on");
             LastError { message: invalid.to_string(), hint: None, at: now }
         });

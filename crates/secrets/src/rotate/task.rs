@@ -5,29 +5,34 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::generations::{Generation, Turn};
 use super::state::{GroupId, Job};
 use super::{Shared, save};
 use crate::backend::fs::watch::Watch;
-use crate::resolve::{Fetched, ResolveError, Resolver};
+use crate::resolve::{Fetched, ResolveError};
 use crate::trail::Trail;
 use crate::vault::VaultError;
 
-/// One finished fetch.
-struct Done {
-    job: Job,
-    started: Instant,
-    outcome: Result<Fetched, ResolveError>,
-}
+/// What a fetch gave.
+type Outcome = Result<Fetched, ResolveError>;
 
 /// The fetches under way.
 #[derive(Default)]
 struct Fetches {
-    tasks: JoinSet<Done>,
-    /// Whose they are, for those that do not end as they should.
-    jobs: HashMap<Id, (Job, Instant)>,
+    tasks: JoinSet<Outcome>,
+    /// Whose they are, also of those that do not end as they should.
+    fetches: HashMap<Id, Fetch>,
+}
+
+/// One fetch under way.
+struct Fetch {
+    generation: Generation,
+    job: Job,
+    started: Instant,
+    task: AbortHandle,
 }
 
 /// The task itself; it ends by being aborted, and with it all that runs beside it.
@@ -41,14 +46,14 @@ pub(super) async fn reconcile(
     loop {
         let now = Instant::now();
         let dropped = std::mem::take(&mut *shared.dropped());
-        let (jobs, gone, resolver, mut wake, save_due) = {
-            let mut state = shared.state();
-            state.sweep(&dropped, now);
-            let jobs = state.due(now);
-            (jobs, state.take_gone(), state.resolver(), state.next_wake(), state.save_due())
+        let (Turn { jobs, gone, given_up, mut wake }, resolver, save_due) = {
+            let mut generations = shared.generations();
+            let turn = generations.turn(&dropped, now);
+            (turn, generations.in_effect.resolver(), generations.in_effect.save_due())
         };
-        for job in jobs {
-            fetches.begin(job, &resolver, watch.clone());
+        given_up.into_iter().for_each(|generation| fetches.give_up(generation));
+        for (generation, job) in jobs {
+            fetches.begin(generation, job, watch.clone());
         }
         if let Some(watch) = watch.as_ref().filter(|_| !gone.is_empty()) {
             watch.forget(gone);
@@ -71,7 +76,7 @@ pub(super) async fn reconcile(
             Some(done) = fetches.tasks.join_next_with_id() => fetches.end(&shared, done),
             Some(_) = maintenance.join_next() => {}
             Some(_) = saves.join_next() => {}
-            Some(ids) = changes.recv() => shared.state().nudge_groups(&ids, Instant::now()),
+            Some(ids) = changes.recv() => shared.generations().nudge_groups(&ids, Instant::now()),
             () = shared.look.notified() => {}
             () = sleep_until(wake.unwrap_or(now)), if wake.is_some() => {}
         }
@@ -82,37 +87,43 @@ pub(super) async fn reconcile(
 }
 
 impl Fetches {
-    fn begin(&mut self, job: Job, resolver: &Arc<Resolver>, watch: Option<Arc<Watch>>) {
-        let (resolver, started, known) = (Arc::clone(resolver), Instant::now(), job.clone());
+    fn begin(&mut self, generation: Generation, job: Job, watch: Option<Arc<Watch>>) {
+        let Job { group, reference, resolver, .. } = job.clone();
         let task = self.tasks.spawn(async move {
             // Watched first, then read: a change in between is seen.
             if let Some(watch) = watch
-                && let Some(files) = resolver.files(&job.reference).await
+                && let Some(files) = resolver.files(&reference).await
             {
-                watch.add(job.group, files).await;
+                watch.add(group, files).await;
             }
-            let outcome = resolver.fetch(&job.reference, &Trail::off()).await;
-            Done { job, started, outcome }
+            resolver.fetch(&reference, &Trail::off()).await
         });
-        self.jobs.insert(task.id(), (known, started));
+        self.fetches.insert(task.id(), Fetch { generation, job, started: Instant::now(), task });
     }
 
-    fn end(&mut self, shared: &Shared, ended: Result<(Id, Done), JoinError>) {
-        let done = match ended {
-            Ok((id, done)) => {
-                self.jobs.remove(&id);
-                done
-            }
+    /// A candidate was dropped: what is fetched for it is not wanted any longer.
+    fn give_up(&self, generation: Generation) {
+        let of_it = self.fetches.values().filter(|fetch| fetch.generation == generation);
+        of_it.for_each(|fetch| fetch.task.abort());
+    }
+
+    fn end(&mut self, shared: &Shared, ended: Result<(Id, Outcome), JoinError>) {
+        let (id, outcome) = match ended {
+            Ok((id, outcome)) => (id, Ok(outcome)),
+            Err(error) => (error.id(), Err(error)),
+        };
+        let Some(Fetch { generation, job, started, .. }) = self.fetches.remove(&id) else { return };
+        let outcome = match outcome {
+            Ok(outcome) => outcome,
+            Err(error) if error.is_cancelled() => return shared.generations().ended(&job),
             // A bug of ours, and no reason never to try again.
             Err(error) => {
-                let Some((job, started)) = self.jobs.remove(&error.id()) else { return };
                 tracing::error!(%error, reference = %job.reference, "a fetch broke off");
                 let message = "the attempt broke off, which is a bug in this program".to_owned();
-                let outcome = Err(ResolveError::Vault(VaultError::Garbled { message, hint: None }));
-                Done { job, started, outcome }
+                Err(ResolveError::Vault(VaultError::Garbled { message, hint: None }))
             }
         };
-        shared.state().apply(&done.job, done.started, Instant::now(), done.outcome);
+        shared.generations().apply(generation, &job, started, Instant::now(), &outcome);
     }
 }
 
@@ -125,7 +136,8 @@ mod tests {
     use super::*;
     use crate::backend::env::Env;
     use crate::client::Trust;
-    use crate::resolve::Origin;
+    use crate::resolve::{Origin, Resolver};
+    use crate::rotate::generations::Generations;
     use crate::rotate::state::State;
     use crate::{Kind, Settings, Template};
 
@@ -136,25 +148,26 @@ mod tests {
             Ok(Settings::empty(Kind::Env)),
             Origin::default(),
         );
-        let state = Mutex::new(State::new(Arc::new(resolver)));
-        let shared = Shared { state, dropped: Mutex::default(), look: Notify::new(), saving: None };
+        let generations = Mutex::new(Generations::new(State::new(Arc::new(resolver))));
+        let shared = Shared { generations, dropped: Mutex::default(), look: Notify::new(), saving: None };
         let (slot, mut waits, job) = {
-            let mut state = shared.state();
+            let state = &mut shared.generations().in_effect;
             let slot = state.slot(&Template::parse("{vault://env/a}").unwrap(), Instant::now(), |_| {});
             let job = state.due(Instant::now()).remove(0);
             (Arc::clone(&slot), state.wait_for_first(&[slot]), job)
         };
         let mut fetches = Fetches::default();
         let task = fetches.tasks.spawn(async { panic!("a bug") });
-        fetches.jobs.insert(task.id(), (job, Instant::now()));
+        let fetch = Fetch { generation: 0, job, started: Instant::now(), task };
+        fetches.fetches.insert(fetch.task.id(), fetch);
         let ended = fetches.tasks.join_next_with_id().await.unwrap();
         fetches.end(&shared, ended);
         assert_eq!(waits[0].try_recv(), Ok(()), "whoever waits is told");
-        let status = shared.state().references(Instant::now()).0.remove(0);
+        let status = shared.generations().in_effect.references(Instant::now()).0.remove(0);
         assert!(status.last_error.unwrap().message.contains("a bug in this program"));
         assert!(status.next_refresh.is_some() && slot.load().is_none());
         tokio::time::advance(std::time::Duration::from_secs(2)).await;
-        assert_eq!(shared.state().due(Instant::now()).len(), 1);
-        assert!(fetches.jobs.is_empty());
+        assert_eq!(shared.generations().in_effect.due(Instant::now()).len(), 1);
+        assert!(fetches.fetches.is_empty());
     }
 }

@@ -1,7 +1,6 @@
 //! What a reference asks for, as things are configured now. Owns: which group a reference is in, and that another
 //! configuration, even a mistaken one, takes no value away. Must not know: when groups are fetched, or what comes of it.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -10,58 +9,26 @@ use super::cell::{Asked, Cell};
 use super::group::Group;
 use super::{GroupId, State, expiry_of};
 use crate::reference::Reference;
-use crate::resolve::{ResolveError, Resolver};
+use crate::resolve::ResolveError;
 
 impl State {
-    /// Another configuration: every reference is asked for anew; what it means now may be another group.
-    pub(in crate::rotate) fn reconfigure(&mut self, mut resolver: Resolver, now: Instant) {
-        resolver.take_sessions_from(&self.resolver);
-        let same_surroundings = resolver.has_surroundings_of(&self.resolver);
-        self.resolver = Arc::new(resolver);
-        let references: Vec<Arc<Reference>> = self.cells.keys().cloned().collect();
-        let mut left = HashMap::new();
-        for reference in &references {
-            let before = self.group_of(reference);
-            self.ask(reference, now);
-            let after = self.group_of(reference);
-            if let Some(before) = before.filter(|_| before != after) {
-                left.insert(before, after);
-            }
-        }
-        for (id, heir) in left {
-            self.leave(id, heir);
-        }
-        let ids: Vec<GroupId> = self.groups.keys().copied().collect();
-        for id in ids {
-            if let Some(group) = self.groups.get_mut(&id)
-                && (!same_surroundings || group.failures > 0)
-            {
-                // Equal settings may mean something else now, or what stood in the way may be gone.
-                group.hurry(now);
-            }
-            // A new ttl counts from the last read.
-            self.plan(id, now);
-            self.expire(id, now);
-            self.schedule(id);
-        }
-        let unasked = references.iter().filter_map(|reference| self.cells.get(reference));
-        let unasked = unasked.filter(|cell| cell.asked.is_none());
-        let slots: Vec<_> = unasked.flat_map(Cell::living_slots).collect();
-        self.fill_all(slots, now);
-    }
-
     /// Finds or makes the group of a reference, and puts its cell there.
-    pub(super) fn ask(&mut self, reference: &Arc<Reference>, now: Instant) {
+    /// A candidate shares the names of groups with the generation in effect.
+    pub(super) fn ask(&mut self, reference: &Arc<Reference>, in_effect: Option<&Self>, now: Instant) {
         let target = match self.resolver.target(reference) {
             Ok(target) => target,
             Err(error) => return self.cannot_ask(reference, &error, now),
         };
         let key = Arc::new(target.group);
-        let id = *self.ids.entry(Arc::clone(&key)).or_insert_with(|| fastrand::u64(..));
+        let in_effect = in_effect.filter(|_| self.is_comparable);
+        let known = self.ids.get(&key).or_else(|| in_effect?.ids.get(&key)).copied();
+        let id = known.unwrap_or_else(|| fastrand::u64(..));
+        self.ids.insert(Arc::clone(&key), id);
         let asked =
             Asked { group: id, policy: target.policy, base64: target.base64, keep_as: target.keep_as };
-        self.groups.entry(id).or_insert_with(|| Group::new(Some(key)));
-        self.put(reference, asked, now);
+        let theirs = in_effect.and_then(|in_effect| in_effect.groups.get(&id));
+        self.groups.entry(id).or_insert_with(|| theirs.map_or(Group::new(Some(key)), Group::of_candidate));
+        self.put(reference, asked, theirs.is_some_and(Group::is_in_flight), now);
     }
 
     /// There is no vault of that name, or it is misconfigured.
@@ -74,7 +41,7 @@ impl State {
             Some(asked) if value && !matches!(error, ResolveError::UnknownVault { .. }) => {
                 let id = fastrand::u64(..);
                 self.groups.insert(id, Group::new(None));
-                self.put(reference, Asked { group: id, keep_as: None, ..asked }, now);
+                self.put(reference, Asked { group: id, keep_as: None, ..asked }, false, now);
             }
             // Nobody vouches for the values of a vault that is gone.
             _ => {
@@ -90,8 +57,8 @@ impl State {
         }
     }
 
-    /// Puts a cell into a group.
-    fn put(&mut self, reference: &Arc<Reference>, asked: Asked, now: Instant) {
+    /// Puts a cell into a group, whose outcome may be `under_way` in the generation in effect.
+    fn put(&mut self, reference: &Arc<Reference>, asked: Asked, under_way: bool, now: Instant) {
         let Some(cell) = self.cells.get_mut(reference) else { return };
         let before = cell.asked.replace(asked);
         if let Some(before) = before.filter(|before| before.keep_as != asked.keep_as) {
@@ -111,7 +78,7 @@ impl State {
             group.members.push(Arc::clone(reference));
         }
         // Others may have read it, but it is not kept whole; what is under way will be picked from for all.
-        if (is_new && !group.is_in_flight()) || is_decoded_anew {
+        if (is_new && !group.is_in_flight() && !under_way) || is_decoded_anew {
             group.hurry(now);
         }
         self.schedule(asked.group);
@@ -119,7 +86,7 @@ impl State {
 
     /// Lets a group go on without the members that have left it, or end. Whoever waited for one that ends waits for its
     /// heir.
-    pub(super) fn leave(&mut self, id: GroupId, heir: Option<GroupId>) {
+    pub(super) fn leave(&mut self, id: GroupId, heir: Option<GroupId>, now: Instant) {
         let Some(group) = self.groups.get_mut(&id) else { return };
         let cells = &self.cells;
         let is_member = |member: &Arc<Reference>| cells.get(member)?.asked.map(|asked| asked.group == id);
@@ -132,11 +99,14 @@ impl State {
         if let Some(wake) = group.wake {
             self.wakes.remove(&(wake, id));
         }
-        if let Some(key) = &group.key {
+        if let Some(key) = group.key.as_ref().filter(|key| self.ids.get(*key) == Some(&id)) {
             self.ids.remove(key);
         }
-        if let Some(heir) = heir.and_then(|heir| self.groups.get_mut(&heir)) {
-            heir.take_waiters_of(&mut group);
+        if let Some(heir) = heir
+            && let Some(group_of_heir) = self.groups.get_mut(&heir)
+        {
+            group_of_heir.take_waiters_of(&mut group, now);
+            self.schedule(heir);
         }
         self.gone.push(id);
     }

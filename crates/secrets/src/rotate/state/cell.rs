@@ -26,11 +26,13 @@ pub(super) struct Cell {
     pub(super) since: Option<Since>,
     /// Whether it was tried to be fetched.
     pub(super) tried: bool,
+    /// Whether the generation in effect asks the same for it, so that a candidate need not wait for it.
+    pub(super) inherited: bool,
     pub(super) error: Option<LastError>,
 }
 
 /// What a reference asks for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) group: GroupId,
     pub(super) policy: Policy,
@@ -76,6 +78,11 @@ impl Cell {
         self.error = Some(LastError { message: error.to_string(), hint: error.hint(), at: now });
     }
 
+    /// Whether it has a value that was read as things are configured now.
+    pub(super) fn is_current(&self) -> bool {
+        self.value.is_some() && self.since.is_some_and(|since| since.current)
+    }
+
     pub(super) fn is_kept(&self) -> bool {
         self.value.is_some() && self.since.is_some_and(|since| since.kept.is_some())
     }
@@ -113,7 +120,8 @@ impl Cell {
         for slot in &self.slots {
             users += slot.strong_count();
             let held = slot.upgrade().and_then(|slot| held.get(slot.template()));
-            invalid = invalid.or_else(|| held.and_then(|held| held.invalid.as_ref()));
+            let shown = held.and_then(|held| held.iter().find(|shown| shown.slot.ptr_eq(slot)));
+            invalid = invalid.or_else(|| shown.and_then(|shown| shown.invalid.as_ref()));
         }
         let state = match (&self.value, &self.error, invalid) {
             (_, _, Some(_)) => ReferenceState::Invalid,

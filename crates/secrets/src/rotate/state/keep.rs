@@ -41,6 +41,27 @@ impl Keeping {
         Self { clock, started: now, loaded, save_at: None, not_before: None, lag: MAX_LAG }
     }
 
+    /// The same for a candidate, which may read what was kept; what it notes is its own.
+    pub(super) fn copy(&self) -> Self {
+        Self {
+            clock: self.clock.clone(),
+            started: self.started,
+            loaded: self.loaded.clone(),
+            save_at: None,
+            not_before: None,
+            lag: self.lag,
+        }
+    }
+
+    /// A candidate takes effect: what it has used or forgotten of what was kept is so here, and what it has not come to
+    /// use is kept on.
+    pub(super) fn take_over(&mut self, digest: &Digest, of_candidate: &mut Self) {
+        match of_candidate.loaded.remove(digest) {
+            Some(entry) => drop(self.loaded.entry(*digest).or_insert(entry)),
+            None => drop(self.loaded.remove(digest)),
+        }
+    }
+
     /// Notes that something is to be written: soon, or when it is convenient.
     pub(super) fn mark(&mut self, changed: bool, now: Instant) {
         let at = now + if changed { PAUSE } else { self.lag };

@@ -17,28 +17,40 @@ use crate::trail::Trail;
 const HELD_SPREAD: Duration = Duration::from_millis(250);
 
 impl State {
-    /// Takes over the outcome of a fetch that began at `started`.
+    /// Takes over the outcome of a fetch that began at `started`. Tells whether it was still waited for.
     pub(in crate::rotate) fn apply(
         &mut self,
         job: &Job,
         started: Instant,
         now: Instant,
-        outcome: Result<Fetched, ResolveError>,
-    ) {
-        let Some(group) = self.groups.get_mut(&job.group) else { return };
-        if !group.end(job.fetch, now, now.saturating_duration_since(started)) {
-            return;
+        outcome: &Result<Fetched, ResolveError>,
+    ) -> bool {
+        let Some(group) = self.groups.get_mut(&job.group) else { return false };
+        let is_awaited = group.end(job.fetch, now, now.saturating_duration_since(started));
+        if is_awaited {
+            self.take_outcome(job.group, now, outcome);
         }
+        is_awaited
+    }
+
+    /// Takes over what a fetch of a group gave.
+    pub(super) fn take_outcome(
+        &mut self,
+        id: GroupId,
+        now: Instant,
+        outcome: &Result<Fetched, ResolveError>,
+    ) {
+        let Some(group) = self.groups.get(&id) else { return };
         let members = group.members.clone();
         match outcome {
-            Ok(fetched) => self.succeeded(job.group, &members, &fetched, now),
-            Err(error) => self.failed(job.group, &members, &error, now),
+            Ok(fetched) => self.succeeded(id, &members, fetched, now),
+            Err(error) => self.failed(id, &members, error, now),
         }
         // The slots are as they are to be: whoever waited finds them so.
-        if let Some(group) = self.groups.get_mut(&job.group) {
+        if let Some(group) = self.groups.get_mut(&id) {
             group.tell();
         }
-        self.schedule(job.group);
+        self.schedule(id);
     }
 
     fn succeeded(&mut self, id: GroupId, members: &[Arc<Reference>], fetched: &Fetched, now: Instant) {

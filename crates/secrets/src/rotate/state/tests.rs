@@ -31,6 +31,13 @@ fn state(config: serde_json::Value) -> (State, Instant) {
     (State::new(Arc::new(resolver_with("1", config))), Instant::now())
 }
 
+/// Another configuration takes effect that nobody has prepared anything for.
+fn reconfigure(state: &mut State, mut resolver: Resolver, now: Instant) {
+    resolver.take_sessions_from(&state.resolver);
+    let candidate = state.candidate(Arc::new(resolver));
+    state.commit(candidate, now);
+}
+
 fn hold(state: &mut State, text: &str, now: Instant) -> Arc<Slot> {
     state.slot(&Template::parse(text).unwrap(), now, |_| {})
 }
@@ -64,10 +71,10 @@ fn a_user_that_refuses_is_not_forgotten_because_another_agrees() {
     let number =
         whole.derive("a number", |v| v.expose().parse::<u32>().map_err(|_| "not one".to_owned())).unwrap();
     let job = one(state.due(now));
-    state.apply(&job, now, now, secret("1"));
+    state.apply(&job, now, now, &secret("1"));
     let now = now + s(11);
     let job = one(state.due(now));
-    state.apply(&job, now, now, secret("hunter2"));
+    state.apply(&job, now, now, &secret("hunter2"));
     assert_eq!((value(&whole), value(&around)), (Some("1".into()), Some("xhunter2".into())));
     assert_eq!(status(&state, "{vault://v/a/k}", now).state, ReferenceState::Invalid);
     // Another slot with the same reference is filled: the fault stays.
@@ -88,7 +95,7 @@ fn whoever_joins_a_read_that_is_under_way_needs_no_other() {
     let job = one(state.due(now));
     let second = hold(&mut state, "{vault://v/a/other}", now);
     assert!(state.due(now).is_empty());
-    state.apply(&job, now, now, secret("1"));
+    state.apply(&job, now, now, &secret("1"));
     assert_eq!((value(&first), value(&second)), (Some("1".into()), Some("other 1".into())));
     assert!(state.due(now + s(1_000_000)).is_empty(), "without a ttl it is read once");
 }
@@ -98,13 +105,13 @@ fn who_comes_late_waits_for_a_read_of_its_own() {
     let (mut state, now) = state(json!({}));
     let first = hold(&mut state, "{vault://v/a/k}", now);
     let job = one(state.due(now));
-    state.apply(&job, now, now, secret("1"));
+    state.apply(&job, now, now, &secret("1"));
     assert!(state.wait_for_first(&[first]).is_empty());
     let late = hold(&mut state, "{vault://v/a/other}", now);
     let mut waits = state.wait_for_first(std::slice::from_ref(&late));
     assert_eq!((waits.len(), value(&late)), (1, None), "its group was tried, it was not");
     let job = one(state.due(now));
-    state.apply(&job, now, now, secret("1"));
+    state.apply(&job, now, now, &secret("1"));
     assert_eq!((waits[0].try_recv(), value(&late)), (Ok(()), Some("other 1".into())));
     assert!(state.wait_for_first(&[late]).is_empty());
 }
@@ -118,17 +125,17 @@ fn who_asks_during_a_read_waits_for_the_next_one_and_not_for_ever() {
     state.nudge(&all, now);
     let mut early = state.wait_for_next(&all);
     assert!(state.due(now).is_empty(), "one at a time");
-    state.apply(&job, now, now, secret("1"));
+    state.apply(&job, now, now, &secret("1"));
     assert!(early[0].try_recv().is_err(), "that read began before the nudge");
     let job = one(state.due(now));
     // More nudges do not put the first one off.
     state.nudge(&all, now);
     let mut late = state.wait_for_next(&all);
-    state.apply(&job, now, now, broken());
+    state.apply(&job, now, now, &broken());
     assert_eq!(early[0].try_recv(), Ok(()));
     assert!(late[0].try_recv().is_err());
     let job = one(state.due(now));
-    state.apply(&job, now, now, broken());
+    state.apply(&job, now, now, &broken());
     assert_eq!(late[0].try_recv(), Ok(()));
 }
 
@@ -138,15 +145,15 @@ fn an_outcome_that_nobody_waits_for_any_longer_changes_nothing() {
     let slot = hold(&mut state, "{vault://v/a/k}", now);
     let old = one(state.due(now));
     // The vault is another one; the read of the old one is still under way.
-    state.reconfigure(resolver_with("1", json!({"namespace": "new"})), now);
+    reconfigure(&mut state, resolver_with("1", json!({"namespace": "new"})), now);
     let new = one(state.due(now));
-    state.apply(&new, now, now, secret("new"));
-    state.apply(&old, now, now, secret("old"));
+    state.apply(&new, now, now, &secret("new"));
+    state.apply(&old, now, now, &secret("old"));
     assert_eq!(value(&slot).as_deref(), Some("new"));
-    state.apply(&old, now, now, broken());
+    state.apply(&old, now, now, &broken());
     assert_eq!(status(&state, "{vault://v/a/k}", now).state, ReferenceState::Fresh);
     // The same end twice counts once.
-    state.apply(&new, now, now, secret("again"));
+    state.apply(&new, now, now, &secret("again"));
     assert_eq!(value(&slot).as_deref(), Some("new"));
 }
 
@@ -156,11 +163,11 @@ fn who_waits_for_a_reference_that_moves_waits_for_it_in_its_new_place() {
     let _slot = hold(&mut state, "{vault://v/a/k}", now);
     let old = one(state.due(now));
     let mut waits = state.wait_for_next(&Nudge::All);
-    state.reconfigure(resolver_with("1", json!({"namespace": "new"})), now);
+    reconfigure(&mut state, resolver_with("1", json!({"namespace": "new"})), now);
     let new = one(state.due(now));
-    state.apply(&old, now, now, secret("old"));
+    state.apply(&old, now, now, &secret("old"));
     assert_eq!(waits[0].try_recv(), Err(oneshot::error::TryRecvError::Empty), "that was the old place");
-    state.apply(&new, now, now, secret("new"));
+    state.apply(&new, now, now, &secret("new"));
     assert_eq!(waits[0].try_recv(), Ok(()));
 }
 
@@ -169,11 +176,11 @@ fn another_environment_means_another_value_for_the_same_settings() {
     let (mut state, now) = state(json!({}));
     let slots = (hold(&mut state, "{vault://v/a/k}", now), hold(&mut state, "{vault://env/here}", now));
     for job in state.due(now) {
-        state.apply(&job, now, now, secret("1"));
+        state.apply(&job, now, now, &secret("1"));
     }
-    state.reconfigure(resolver_with("1", json!({})), now);
+    reconfigure(&mut state, resolver_with("1", json!({})), now);
     assert!(state.due(now).is_empty(), "nothing has changed");
-    state.reconfigure(resolver_with("2", json!({})), now);
+    reconfigure(&mut state, resolver_with("2", json!({})), now);
     assert_eq!(state.due(now).len(), 2);
     drop(slots);
 }
@@ -183,12 +190,12 @@ fn a_new_configuration_does_not_put_off_what_is_due() {
     let (mut state, now) = state(json!({"neg_ttl": 60}));
     let slot = hold(&mut state, "{vault://v/a/nokey}", now);
     let job = one(state.due(now));
-    state.apply(&job, now, now, secret("1"));
+    state.apply(&job, now, now, &secret("1"));
     // More often than it is looked for.
     let mut later = now;
     for _ in 0..3 {
         later += s(25);
-        state.reconfigure(resolver_with("1", json!({"neg_ttl": 60})), later);
+        reconfigure(&mut state, resolver_with("1", json!({"neg_ttl": 60})), later);
     }
     assert_eq!(state.due(later).len(), 1);
     drop(slot);
@@ -199,7 +206,7 @@ fn a_reference_written_twice_is_one_user() {
     let (mut state, now) = state(json!({}));
     let slot = hold(&mut state, "{vault://v/a/k}{vault://v/a/k}", now);
     let job = one(state.due(now));
-    state.apply(&job, now, now, secret("1"));
+    state.apply(&job, now, now, &secret("1"));
     assert_eq!((value(&slot).as_deref(), slot.generation()), (Some("11"), 1));
     assert_eq!(status(&state, "{vault://v/a/k}", now).users, 1);
 }
@@ -214,7 +221,7 @@ fn a_peer_that_refuses_while_the_vault_denies_makes_no_storm() {
         let wait = state.refresh_older_than(&reference, s(1), now);
         for job in state.due(now) {
             reads += 1;
-            state.apply(&job, now, now, Err(ResolveError::Vault(VaultError::unusable("no", ""))));
+            state.apply(&job, now, now, &Err(ResolveError::Vault(VaultError::unusable("no", ""))));
         }
         if let Some(mut wait) = wait {
             assert_eq!(wait.try_recv(), Ok(()));
@@ -229,27 +236,27 @@ fn a_vault_that_is_misconfigured_takes_no_value_away_and_one_that_is_gone_does()
     let (mut state, now) = state(json!({"ttl": 60, "resurrect_ttl": 60}));
     let slot = hold(&mut state, "{vault://v/a/k}", now);
     let job = one(state.due(now));
-    state.apply(&job, now, now, secret("1"));
+    state.apply(&job, now, now, &secret("1"));
     let wrong = || {
         let errors = vec![crate::settings::FieldError::new("host", "is wrong")];
         Resolver::new(Env::default(), Trust::none()).with_vault("v", Err(errors), Origin::default())
     };
-    state.reconfigure(wrong(), now);
+    reconfigure(&mut state, wrong(), now);
     let job = one(state.due(now));
-    state.apply(&job, now, now, Err(state.resolver().target(&job.reference).unwrap_err()));
+    state.apply(&job, now, now, &Err(state.resolver().target(&job.reference).unwrap_err()));
     let stale = status(&state, "{vault://v/a/k}", now);
     assert_eq!((value(&slot).as_deref(), stale.state), (Some("1"), ReferenceState::Stale));
     assert!(stale.last_error.unwrap().message.contains("misconfigured"));
-    state.reconfigure(wrong(), now + s(1));
+    reconfigure(&mut state, wrong(), now + s(1));
     state.due(now + s(119));
     assert!(value(&slot).is_some());
     state.due(now + s(120));
     assert_eq!(value(&slot), None, "its time is over all the same");
-    state.reconfigure(resolver_with("1", json!({})), now + s(121));
+    reconfigure(&mut state, resolver_with("1", json!({})), now + s(121));
     let job = one(state.due(now + s(121)));
-    state.apply(&job, now, now + s(121), secret("2"));
+    state.apply(&job, now, now + s(121), &secret("2"));
     assert_eq!(value(&slot).as_deref(), Some("2"));
-    state.reconfigure(Resolver::new(Env::default(), Trust::none()), now + s(122));
+    reconfigure(&mut state, Resolver::new(Env::default(), Trust::none()), now + s(122));
     assert_eq!(value(&slot), None);
 }
 
@@ -272,13 +279,13 @@ fn ten_thousand_references_are_no_trouble() {
         let jobs = state.due(later);
         assert_eq!(jobs.len(), 1001);
         for job in jobs {
-            state.apply(&job, later, later, broken());
+            state.apply(&job, later, later, &broken());
             state.sweep(&[], later);
             state.next_wake();
         }
         later += s(100);
     }
-    state.reconfigure(resolver_with("1", json!({"ttl": 30})), later);
+    reconfigure(&mut state, resolver_with("1", json!({"ttl": 30})), later);
     let templates: Vec<_> = state.slots.keys().cloned().collect();
     drop(slots);
     state.sweep(&templates, later);
