@@ -1,25 +1,43 @@
 //! The one way a configuration takes effect, whatever it comes from.
 //!
-//! Owns: that one is made at a time, beside the one in effect, and that a refusal changes nothing. Must not know: what is
-//! made.
+//! Owns: that one is prepared at a time, beside the one in effect, and that a refusal changes nothing: [`Effect::prepare`] has
+//! `&self` and gives a [`Prepared`], which is dropped where something stands against it. The only way on is
+//! [`Prepared::commit`], which consumes it, cannot fail and does not wait. Must not know: what is made.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use postern_model::snapshot::Broken;
 use postern_model::{Snapshot, Violation};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
+use uuid::Uuid;
 
-/// What a configuration is made into, and how that takes effect.
+/// What a configuration is made into.
 pub trait Effect: Send + Sync {
-    /// What is made.
-    type Made: Send;
+    /// What may take effect.
+    type Prepared<'a>: Prepared
+    where
+        Self: 'a;
 
-    /// Makes it, beside what is in effect. May wait for secrets to be read for the first time.
-    fn make(&self, snapshot: Arc<Snapshot>) -> impl Future<Output = Result<Self::Made, Vec<Violation>>>;
+    /// Makes it, beside what is in effect, and touches nothing of that. May wait for secrets to be read for the first time.
+    ///
+    /// # Errors
+    /// Everything that stands against it.
+    fn prepare(
+        &self,
+        snapshot: &Arc<Snapshot>,
+    ) -> impl Future<Output = Result<Self::Prepared<'_>, Vec<Violation>>>;
 
-    /// Puts it in effect at once.
-    fn swap(&self, made: Self::Made);
+    /// Waits until something changed that needs the configuration in effect to be prepared again.
+    fn changed(&self) -> impl Future<Output = ()>;
+}
+
+/// What may take effect. Dropping it leaves no trace.
+pub trait Prepared {
+    /// Takes effect. The entities that it gives cannot: what needs them is closed.
+    fn commit(self) -> Vec<Arc<Broken>>;
 }
 
 /// Applies configurations, one after the other.
@@ -46,6 +64,8 @@ pub struct Current {
     pub hash: String,
     /// Its entities.
     pub snapshot: Arc<Snapshot>,
+    /// Those of a store that could not take effect. What needs them fails closed.
+    pub broken: Arc<[Arc<Broken>]>,
     /// Since when.
     pub since: Instant,
     /// One more with each.
@@ -63,41 +83,46 @@ impl<E: Effect> Apply<E> {
         Self { effect, turn: AsyncMutex::new(()), state: Mutex::default() }
     }
 
-    /// Makes what was checked, and puts it in effect. `hash` tells it from others; of a text it is [`hash`].
+    /// Prepares what was checked, and puts it in effect. `hash` tells it from others; of a text it is [`hash`].
     ///
     /// # Errors
     /// Everything that stands against it; what was in effect still is.
     pub async fn apply(&self, snapshot: Snapshot, hash: String) -> Result<(), Vec<Violation>> {
         let _turn = self.turn.lock().await;
         let snapshot = Arc::new(snapshot);
-        match self.effect.make(Arc::clone(&snapshot)).await {
-            Ok(made) => {
-                self.effect.swap(made);
-                let mut state = self.lock();
-                let number = state.current.as_ref().map_or(1, |current| current.number + 1);
-                *state = State {
-                    current: Some(Current { hash, snapshot, since: Instant::now(), number }),
-                    refused: None,
-                };
-                Ok(())
-            }
+        match self.effect.prepare(&snapshot).await {
             Err(violations) => {
                 self.refused(violations.clone());
                 Err(violations)
             }
+            Ok(prepared) => {
+                let broken = prepared.commit().into();
+                let mut state = self.lock();
+                let number = state.current.as_ref().map_or(1, |current| current.number + 1);
+                let current = Current { hash, snapshot, broken, since: Instant::now(), number };
+                self.tell(state.current.as_ref(), &current);
+                *state = State { current: Some(current), refused: None };
+                Ok(())
+            }
         }
     }
 
-    /// Makes what is in effect once more: something that it hangs on has changed. A failure changes nothing.
+    /// Prepares what is in effect once more: something that it hangs on has changed. A failure changes nothing.
     pub async fn again(&self) {
         let _turn = self.turn.lock().await;
         let Some(current) = self.state().current else { return };
-        match self.effect.make(current.snapshot).await {
-            Ok(made) => self.effect.swap(made),
+        match self.effect.prepare(&current.snapshot).await {
             Err(violations) => {
                 for violation in violations {
                     tracing::error!(%violation, "a value that changed cannot be used; the old ones serve on");
                 }
+            }
+            Ok(prepared) => {
+                let broken = prepared.commit().into();
+                let mut state = self.lock();
+                let now = Current { broken, ..current };
+                self.tell(state.current.as_ref(), &now);
+                state.current = Some(now);
             }
         }
     }
@@ -117,57 +142,32 @@ impl<E: Effect> Apply<E> {
         &self.effect
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    /// Tells of entities that are broken, once each, and of those that are mended.
+    fn tell(&self, before: Option<&Current>, now: &Current) {
+        /// More are counted, and shown by the status page.
+        const MOST: usize = 100;
+        let none: Arc<[Arc<Broken>]> = Arc::default();
+        let before = before.map_or(&none, |before| &before.broken);
+        fn named(all: &[Arc<Broken>]) -> HashMap<(&str, Uuid), &Arc<Broken>> {
+            all.iter().map(|broken| ((broken.kind.as_str(), broken.id), broken)).collect()
+        }
+        let (known, there) = (named(before), named(&now.broken));
+        let is_known = |broken: &Arc<Broken>| {
+            known.get(&(&broken.kind, broken.id)).is_some_and(|known| known.reasons == broken.reasons)
+        };
+        for broken in now.broken.iter().filter(|broken| !is_known(broken)).take(MOST) {
+            tracing::error!(entity = broken.path, id = %broken.id, reason = %broken, "cannot take effect; what needs it is closed");
+        }
+        let is_there = |broken: &Arc<Broken>| there.contains_key(&(broken.kind.as_str(), broken.id));
+        for broken in before.iter().filter(|broken| !is_there(broken)).take(MOST) {
+            tracing::info!(entity = broken.path, id = %broken.id, "is not broken any longer");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Refuses services that are called `bad`.
-    #[derive(Default)]
-    struct Names(Mutex<Vec<String>>);
-
-    impl Effect for Names {
-        type Made = Vec<String>;
-
-        async fn make(&self, snapshot: Arc<Snapshot>) -> Result<Vec<String>, Vec<Violation>> {
-            let names = snapshot.services.iter().filter_map(|service| service.record.text("name"));
-            let names: Vec<_> = names.map(str::to_owned).collect();
-            match names.iter().any(|name| name == "bad") {
-                true => Err(vec![Violation::error("services[0]", None, "no")]),
-                false => Ok(names),
-            }
-        }
-
-        fn swap(&self, made: Vec<String>) {
-            *self.0.lock().unwrap() = made;
-        }
-    }
-
-    fn checked(name: &str) -> (Snapshot, String) {
-        let text = format!("_format_version: \"3.0\"\nservices: [{{name: {name}, host: h}}]\n");
-        let document = postern_model::read(text.as_bytes(), &|_| None).unwrap();
-        (postern_model::check(document, &Vec::new()).unwrap().snapshot, hash(text.as_bytes()))
-    }
-
-    #[tokio::test]
-    async fn a_refusal_changes_nothing() {
-        let apply = Apply::new(Names::default());
-        let (one, hash_of_one) = checked("one");
-        apply.apply(one, hash_of_one.clone()).await.unwrap();
-        let (bad, hash_of_bad) = checked("bad");
-        apply.apply(bad, hash_of_bad).await.unwrap_err();
-        assert_eq!(*apply.effect().0.lock().unwrap(), ["one"]);
-        let state = apply.state();
-        assert_eq!(state.current.unwrap().hash, hash_of_one);
-        assert_eq!(state.refused.unwrap().len(), 1);
-        let (two, hash_of_two) = checked("two");
-        apply.apply(two, hash_of_two).await.unwrap();
-        assert_eq!(*apply.effect().0.lock().unwrap(), ["two"]);
-        assert!(apply.state().refused.is_none());
-        assert_eq!(apply.state().current.unwrap().number, 2);
-    }
-}
+mod tests;

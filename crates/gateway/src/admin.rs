@@ -16,6 +16,7 @@ use postern_admin::server::{
 use postern_config::apply::Apply;
 use postern_config::source::document::DbLess;
 use postern_config::store::Store;
+use postern_config::transact::Requests;
 use postern_model::field::Plugins;
 use postern_model::{Kind, Violation};
 use postern_plugins::registry::Registry;
@@ -31,16 +32,16 @@ use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use crate::boot;
 use crate::report::Failure;
 use crate::serve::Serve;
 use crate::settings::Settings;
 use crate::settings::node;
-use crate::source;
 
 /// What it shows and changes.
 pub(crate) struct Parts {
     pub(crate) apply: Arc<Apply<Serve>>,
+    /// Puts documents in effect.
+    pub(crate) requests: Requests,
     /// Where entities are kept.
     pub(crate) store: Arc<dyn Store>,
     /// Without a database: what the file says.
@@ -55,7 +56,7 @@ pub(crate) async fn start(parts: Parts, settings: &node::Admin) -> Result<Option
     if settings.listen.is_empty() {
         return Ok(None);
     }
-    let Parts { apply, store, db_less, revision, flavour } = parts;
+    let Parts { apply, requests, store, db_less, revision, flavour } = parts;
     let tls = tls(settings)?;
     let options = AdminOptions {
         listeners: settings
@@ -72,7 +73,7 @@ pub(crate) async fn start(parts: Parts, settings: &node::Admin) -> Result<Option
         origins: settings.origins.clone(),
     };
     let about = about(apply.effect().settings(), flavour, db_less.is_some());
-    let running = Running { about, apply, db_less, revision, registry: Registry::bundled() };
+    let running = Running { about, apply, requests, db_less, revision, registry: Registry::bundled() };
     let admin = Admin::new(store, Arc::new(running), Clock::system(), options);
     let listening = listen(admin).await.map_err(|error| Failure::new(error.to_string(), error.hint()))?;
     Ok(Some(listening))
@@ -149,6 +150,7 @@ fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
 struct Running {
     about: About,
     apply: Arc<Apply<Serve>>,
+    requests: Requests,
     db_less: Option<Arc<DbLess>>,
     revision: Arc<AtomicI64>,
     registry: Registry,
@@ -216,9 +218,8 @@ impl Node for Running {
         }
     }
 
-    fn prepare(&self, _: Kind, _: Uuid, _: &Map<String, Value>) -> Result<(), Vec<Violation>> {
-        // Nothing is refused yet: the compiler is to make the entity here.
-        Ok(())
+    fn prepare(&self, kind: Kind, id: Uuid, body: &Map<String, Value>) -> Result<(), Vec<Violation>> {
+        self.apply.effect().check(kind, id, body)
     }
 
     fn document(&self) -> Option<String> {
@@ -227,16 +228,9 @@ impl Node for Running {
     }
 
     async fn load(&self, document: &[u8]) -> Result<(), Vec<Violation>> {
-        let Some(db_less) = &self.db_less else {
-            return Err(vec![Violation::error("", None, "this node has a database")]);
-        };
-        let name = "the Admin API".to_owned();
-        match boot::check(self.apply.effect().settings(), name, document) {
-            Ok(loaded) => {
-                let name = loaded.name.clone();
-                source::put(&self.apply, Some(db_less), loaded.into(), &name).await
-            }
-            Err(error) => Err(source::violations(error)),
+        match self.db_less {
+            None => Err(vec![Violation::error("", None, "this node has a database")]),
+            Some(_) => self.requests.load(document.to_vec()).await,
         }
     }
 }

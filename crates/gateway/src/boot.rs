@@ -24,6 +24,7 @@ use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
 use postern_secrets::trail::Trail;
 use postern_secrets::{FieldError, Kind, Secret, Template, UnknownKind, io_reason};
+use tokio::runtime::Handle;
 
 use crate::cli::Options;
 use crate::database;
@@ -127,9 +128,16 @@ pub(crate) async fn told(options: &Options) -> Result<Told> {
 }
 
 /// The same with the configuration, for a node that is to run.
-pub(crate) async fn run(options: &Options) -> Result<Running> {
-    let told = told(options).await?;
-    let kept = match told.store().await? {
+pub(crate) async fn run(options: &Options, io: &Handle) -> Result<Running> {
+    // What is opened there is driven there.
+    let options = options.clone();
+    let opened = async move {
+        let told = told(&options).await?;
+        let store = told.store().await?;
+        Ok::<_, anyhow::Error>((told, store))
+    };
+    let (told, store) = io.spawn(opened).await??;
+    let kept = match store {
         Some(store) => {
             if told.settings.text("declarative_config").is_some() {
                 tracing::warn!("declarative_config is not read: the configuration is in the database");

@@ -16,6 +16,7 @@ mod serve;
 mod settings;
 mod source;
 mod status;
+mod threads;
 
 use std::process::ExitCode;
 

@@ -3,17 +3,27 @@
 //! Owns: that both change together, or neither. Must not know: where a configuration comes from.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use postern_config::apply::Effect;
-use postern_model::{Snapshot, Violation};
+use postern_config::apply::{self, Effect};
+use postern_model::snapshot::Broken;
+use postern_model::{Kind, Snapshot, Violation, check};
 use postern_plugins::node::Node;
-use postern_proxy::live::Problem;
+use postern_plugins::registry::Registry;
+use postern_proxy::live::{OnProblem, Prepared, Problem};
 use postern_proxy::{Compiler, Live, Proxy};
 use postern_secrets::client::Trust;
 use postern_secrets::rotate::Engine;
+use serde_json::{Map, Value as Json};
+use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::boot;
 use crate::settings::Settings;
+
+/// For how long a configuration waits for references and names that are new with it. What comes later takes effect then; a vault
+/// or a name server that does not answer must hold up neither a start nor a change.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The parts of a node that a configuration takes effect on.
 pub(crate) struct Serve {
@@ -23,6 +33,7 @@ pub(crate) struct Serve {
     name: String,
     engine: Engine,
     compiler: Compiler,
+    on_problem: OnProblem,
     state: Mutex<State>,
 }
 
@@ -49,8 +60,9 @@ impl Serve {
         name: String,
         engine: Engine,
         compiler: Compiler,
+        on_problem: OnProblem,
     ) -> Self {
-        Self { settings, trust, name, engine, compiler, state: Mutex::default() }
+        Self { settings, trust, name, engine, compiler, on_problem, state: Mutex::default() }
     }
 
     /// What the data plane is to begin with, once.
@@ -101,17 +113,15 @@ impl Serve {
         self.compiler.node()
     }
 
-    /// Waits until something changed that needs the configuration to be made again.
-    pub(crate) async fn changed(&self) {
-        self.compiler.changed().await;
-    }
-
-    /// Has the engine know a configuration's vaults.
-    fn vaults(&self, snapshot: &Snapshot) -> Result<(), Violation> {
-        let resolver = boot::vaults_of(&self.settings, self.trust.clone(), &self.name, snapshot)
-            .map_err(|error| Violation::error("vaults", None, error.to_string()))?;
-        self.engine.reconfigure(resolver);
-        Ok(())
+    /// What a start would say of one entity: it is made and thrown away. References stay unresolved.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it; paths begin at the entity.
+    pub(crate) fn check(&self, kind: Kind, id: Uuid, body: &Map<String, Json>) -> Result<(), Vec<Violation>> {
+        let snapshot = check::alone(kind.collection(), id, body, &Registry::bundled())?;
+        self.compiler
+            .check(&snapshot)
+            .map_err(|problems| problems.into_iter().map(Problem::of_entity).collect())
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -120,37 +130,49 @@ impl Serve {
 }
 
 impl Effect for Serve {
-    type Made = (Live, Arc<Snapshot>);
+    type Prepared<'a> = PreparedServe<'a>;
 
-    async fn make(&self, snapshot: Arc<Snapshot>) -> Result<Self::Made, Vec<Violation>> {
+    async fn prepare(&self, snapshot: &Arc<Snapshot>) -> Result<PreparedServe<'_>, Vec<Violation>> {
         let before = self.lock().snapshot.clone();
-        let is_same = before.as_ref().is_some_and(|before| Arc::ptr_eq(before, &snapshot));
-        if !is_same {
-            self.vaults(&snapshot).map_err(|violation| vec![violation])?;
-        }
-        match self.compiler.compile(&snapshot).await {
-            Ok(live) => Ok((live, snapshot)),
-            Err(problems) => {
-                // What serves on needs its own vaults.
-                if let Some(before) = before.filter(|_| !is_same)
-                    && let Err(violation) = self.vaults(&before)
-                {
-                    tracing::error!(%violation, "the vaults of the configuration in effect cannot be put back");
-                }
-                let violation = |Problem { path, position, message }: Problem| {
-                    Violation::error(path, Some(position), message)
-                };
-                Err(problems.into_iter().map(violation).collect())
+        let candidate = match before.is_some_and(|before| Arc::ptr_eq(&before, snapshot)) {
+            true => self.engine.prepare_again(),
+            false => {
+                let resolver = boot::vaults_of(&self.settings, self.trust.clone(), &self.name, snapshot);
+                let resolver =
+                    resolver.map_err(|error| vec![Violation::error("vaults", None, error.to_string())])?;
+                self.engine.prepare(resolver)
             }
-        }
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let prepared = self.compiler.prepare(snapshot, candidate, self.on_problem, deadline).await;
+        let prepared =
+            prepared.map_err(|problems| problems.iter().map(Problem::violation).collect::<Vec<_>>())?;
+        Ok(PreparedServe { serve: self, prepared, snapshot: Arc::clone(snapshot) })
     }
 
-    fn swap(&self, (live, snapshot): Self::Made) {
-        let mut state = self.lock();
+    async fn changed(&self) {
+        self.compiler.changed().await;
+    }
+}
+
+/// What may take effect on this node.
+pub(crate) struct PreparedServe<'a> {
+    serve: &'a Serve,
+    prepared: Prepared<'a>,
+    snapshot: Arc<Snapshot>,
+}
+
+impl apply::Prepared for PreparedServe<'_> {
+    fn commit(self) -> Vec<Arc<Broken>> {
+        let Self { serve, prepared, snapshot } = self;
+        let (live, problems) = prepared.commit();
+        let broken = snapshot.broken.iter().cloned().chain(problems).collect();
+        let mut state = serve.lock();
         state.snapshot = Some(snapshot);
         match &state.serving {
             Serving::Running(proxy) => proxy.swap(live),
             Serving::Nothing | Serving::Ready(_) => state.serving = Serving::Ready(Box::new(live)),
         }
+        broken
     }
 }

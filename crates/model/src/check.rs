@@ -21,7 +21,7 @@ mod unique;
 
 pub use flat::Flat;
 pub(crate) use nesting::{nested, not_yet};
-pub use rows::{Rows, rows};
+pub use rows::{Rows, alone, rows};
 pub(crate) use single::single;
 
 use std::collections::HashMap;

@@ -49,7 +49,7 @@ pub struct Foreign {
 
 impl Foreign {
     /// The identifier in a resolved field.
-    pub(crate) fn of(value: &Value) -> Option<Uuid> {
+    pub fn of(value: &Value) -> Option<Uuid> {
         match value {
             Value::Record(record) => record.text("id").and_then(|id| Uuid::try_parse(id).ok()),
             _ => None,

@@ -1,10 +1,11 @@
 //! A configuration that is in effect: entities and slots → router, plans, balancers, certificates; swapped whole.
 //!
-//! Owns: what a request reads. Must not know: where the configuration came from, listeners. It is made by [`compile`]
+//! Owns: what a request reads. Must not know: where the configuration came from, listeners. It is made by `compile`
 //! beside the one in effect. What hangs on a secret is a [`Cell`]: it is made anew when the secret changes, off the
 //! request path, and swapped by itself; nothing of the routing is touched.
 
 mod compile;
+mod head;
 mod known;
 mod service;
 
@@ -23,7 +24,7 @@ use uuid::Uuid;
 use crate::balance::{Balancer, PeerHealth};
 use crate::tls::Certificates;
 
-pub use compile::{Compiler, Parts, Problem};
+pub use compile::{Compiler, OnProblem, Parts, Prepared, Problem};
 pub(crate) use service::{Service, authority};
 
 /// What requests read.

@@ -219,6 +219,19 @@ pub(crate) struct ClientTls<'a> {
     pub(crate) http2: bool,
 }
 
+/// Certificates that upstreams may be checked against.
+///
+/// # Errors
+/// What is wrong with them; never what they say.
+pub(crate) fn authority(authority: &Text) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = chain(authority)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|_| "a CA certificate cannot be used".to_owned())?;
+    }
+    Ok(certificates)
+}
+
 /// The configuration for connections to an upstream.
 ///
 /// # Errors
@@ -231,7 +244,7 @@ pub(crate) fn client(tls: &ClientTls<'_>, system: &RootCertStore) -> Result<Clie
     let builder = if tls.verify {
         let mut roots = RootCertStore::empty();
         for authority in &tls.authorities {
-            for certificate in chain(authority)? {
+            for certificate in self::authority(authority)? {
                 roots.add(certificate).map_err(|_| "a CA certificate cannot be used".to_owned())?;
             }
         }

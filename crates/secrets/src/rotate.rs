@@ -33,8 +33,8 @@ use generations::Generations;
 use save::Saving;
 use state::State;
 
-pub use candidate::Candidate;
 pub use auth::{Attempt, AuthFailure};
+pub use candidate::Candidate;
 pub use status::{LastError, LastKnownGoodStatus, ReferenceState, ReferenceStatus, Status};
 
 /// Keeps slots. Clones are handles to the same one; the task ends when the last is dropped.
@@ -130,7 +130,8 @@ impl Engine {
     pub fn slots<'a>(&self, templates: impl IntoIterator<Item = &'a Template>) -> Vec<Arc<Slot>> {
         let mut generations = self.shared.generations();
         let (state, now) = (&mut generations.in_effect, Instant::now());
-        let slots = templates.into_iter().map(|template| state.slot(template, now, self.shared.note_dropped()));
+        let slots =
+            templates.into_iter().map(|template| state.slot(template, now, self.shared.note_dropped()));
         let slots = slots.collect();
         drop(generations);
         self.shared.look.notify_one();

@@ -278,7 +278,10 @@ impl<T: Send + Sync + 'static> Derived<T> {
         match catch_unwind(AssertUnwindSafe(finish)) {
             Ok(value) => self.show(value),
             Err(_) => {
-                tracing::error!(user = self.name, "a value could not be put into effect; the old one serves on");
+                tracing::error!(
+                    user = self.name,
+                    "a value could not be put into effect; the old one serves on"
+                );
                 if self.value.load().is_none() {
                     self.problem.store(Some(Arc::new(BROKE_OFF.to_owned())));
                 }

@@ -6,7 +6,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use postern_model::Kind;
-use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard};
 use uuid::Uuid;
 
 use super::Written;
@@ -18,14 +17,6 @@ use crate::store::{Row, Store, seconds};
 pub struct DbLess {
     store: Arc<Memory>,
     text: Mutex<Option<Arc<[u8]>>>,
-    turn: Arc<AsyncMutex<()>>,
-}
-
-/// The right to put a document in effect: a file and the Admin API may both bring one.
-#[derive(Debug)]
-pub struct Turn {
-    shown: Arc<DbLess>,
-    _turn: OwnedMutexGuard<()>,
 }
 
 impl DbLess {
@@ -39,15 +30,8 @@ impl DbLess {
         self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits for one's turn to put a document in effect; what is shown and what is in effect are then of one.
-    pub async fn turn(self: &Arc<Self>) -> Turn {
-        Turn { shown: Arc::clone(self), _turn: Arc::clone(&self.turn).lock_owned().await }
-    }
-}
-
-impl Turn {
     /// Shows a document that has taken effect. Those of its entities that stay as they are keep the time of their creation.
-    pub async fn show(self, written: Written) {
+    pub async fn show(&self, written: Written) {
         let Written { text, rows } = written;
         let now = seconds();
         let mut kept = Vec::with_capacity(rows.len());
@@ -62,10 +46,10 @@ impl Turn {
             }
             kept.push(Row::of(kind, id, body));
         }
-        if let Err(error) = self.shown.store.replace(kept, "the file").await {
+        if let Err(error) = self.store.replace(kept, "the file").await {
             tracing::error!(%error, "the Admin API shows an older configuration than the one in effect");
         }
-        *self.shown.text.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+        *self.text.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 }
 

@@ -25,7 +25,7 @@ use crate::settings::node;
 /// Everything that `start` does before it listens, but for the configuration's own references.
 pub(super) async fn check(options: &Options, conf: Option<PathBuf>) -> Result<ExitCode> {
     let options = Options { conf: conf.or_else(|| options.conf.clone()), ..options.clone() };
-    let running = boot::run(&options).await?;
+    let running = boot::run(&options, &Handle::current()).await?;
     let name = match running.kept {
         Kept::Document(document) => document.name,
         Kept::Store(store) => {

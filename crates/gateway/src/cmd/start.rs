@@ -5,22 +5,29 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use postern_config::apply::Apply;
+use postern_config::source::document::DbLess;
+use postern_config::transact::{Requests, Transactions};
 use postern_plugins as plugins;
 use postern_plugins::registry::Registry;
 use postern_proxy::balance::Control;
 use postern_proxy::dns::Dns;
-use postern_proxy::live::Parts;
+use postern_proxy::live::{OnProblem, Parts};
 use postern_proxy::{Compiler, Proxy};
 use postern_secrets::client::Trust;
 use postern_secrets::rotate::{Engine, EngineOptions};
 use postern_secrets::snapshot::LastKnownGood;
 use rustls::RootCertStore;
 use sd_notify::NotifyState;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
 
 use crate::admin;
 use crate::boot::{self, Kept, Running};
@@ -31,8 +38,9 @@ use crate::report::{Failure, Refused};
 use crate::serve::Serve;
 use crate::settings::Settings;
 use crate::settings::node::Node;
-use crate::source::Source;
+use crate::source;
 use crate::status;
+use crate::threads::{self, IoThread};
 
 /// For how long a node that ends waits for those who take its logs.
 const LOGS: Duration = Duration::from_secs(5);
@@ -42,30 +50,24 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     if with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     }
-    let Running { settings, node, trust, kept } = boot::run(options).await?;
+    let io = IoThread::start()?;
+    let Running { settings, node, trust, kept } = boot::run(options, io.handle()).await?;
     let files = NodeFiles::claim(&node.prefix)?;
 
     // The configuration is made before anything listens: who fails to start has disturbed nobody.
-    let name = match &kept {
-        Kept::Document(document) => document.name.clone(),
-        Kept::Store(store) => format!("the database ({})", store.name()),
+    let (name, shown, on_problem) = match &kept {
+        Kept::Document(document) => {
+            (document.name.clone(), Some(Arc::<DbLess>::default()), OnProblem::Refuse)
+        }
+        Kept::Store(store) => (format!("the database ({})", store.name()), None, OnProblem::Close),
+    };
+    let rows = match &kept {
+        Kept::Document(_) => shown.clone().unwrap_or_default().rows(),
+        Kept::Store(store) => Arc::clone(store),
     };
     let path = watched(&settings);
-    let apply = Arc::new(Apply::new(serve(settings, &node, trust, &name)?));
-    let (mut source, rows, document) = match kept {
-        Kept::Document(document) => (Source::file(path, &apply), None, Some(*document)),
-        Kept::Store(store) => {
-            let source = Source::store(Arc::clone(&store)).await.map_err(|error| {
-                Failure::new(
-                    error.to_string(),
-                    "is the database there? postern migrations list says how it is",
-                )
-            })?;
-            (source, Some(store), None)
-        }
-    };
-    let first = source.begin(&apply, document, &name).await;
-    first.map_err(|violations| Refused { file: name.clone(), violations })?;
+    let apply = Arc::new(Apply::new(serve(settings, &node, trust, &name, on_problem, io.handle())?));
+    let (requests, applied) = transactions(kept, path, &apply, shown.clone(), &name, &io).await?;
     let live = apply.effect().first().ok_or_else(|| anyhow::anyhow!("there is nothing to serve"))?;
     let drain = node.proxy.drain;
     let proxy = Arc::new(Proxy::start(node.proxy, live).map_err(|error| {
@@ -75,9 +77,10 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     let status = status::start(&node.status, Arc::clone(&apply)).await?;
     let parts = admin::Parts {
         apply: Arc::clone(&apply),
-        store: rows.unwrap_or_else(|| source.db_less().unwrap_or_default().rows()),
-        db_less: source.db_less(),
-        revision: source.applied(),
+        requests: requests.clone(),
+        store: rows,
+        db_less: shown,
+        revision: applied,
         flavour: node.flavour,
     };
     let admin = admin::start(parts, &node.admin).await?;
@@ -92,7 +95,7 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     files.ready(std::process::id())?;
     tell_service_manager(NotifyState::Ready);
 
-    run(&apply, source, &name, &files).await?;
+    until_told_to_end(&requests, &files).await?;
 
     tell_service_manager(NotifyState::Stopping);
     tracing::info!(seconds = drain.as_secs(), "ending: requests under way are finished first");
@@ -112,8 +115,48 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     Ok(ExitCode::SUCCESS)
 }
 
+/// Begins the loop by which configurations take effect, on a thread of its own, and waits for the first. Gives who asks for
+/// more, and the last change of a store that is in effect.
+async fn transactions(
+    kept: Kept,
+    watched: Option<PathBuf>,
+    apply: &Arc<Apply<Serve>>,
+    shown: Option<Arc<DbLess>>,
+    name: &str,
+    io: &IoThread,
+) -> Result<(Requests, Arc<AtomicI64>)> {
+    let (begun, first) = oneshot::channel();
+    let (apply, name, handle) = (Arc::clone(apply), name.to_owned(), io.handle().clone());
+    threads::compute(move || async move {
+        let from = match source::open(kept, watched, &apply, shown, handle).await {
+            Ok(from) => from,
+            Err(failure) => return drop(begun.send(Err(failure.into()))),
+        };
+        let source::From { source, shown, document } = from;
+        let read = source::read(Arc::clone(&apply));
+        let (mut transactions, requests) = Transactions::new(apply, source, shown, read, name.clone());
+        let applied = transactions.applied();
+        let outcome = transactions.first(document).await;
+        let outcome = outcome.map_err(|violations| anyhow::Error::from(Refused { file: name, violations }));
+        let is_begun = outcome.is_ok();
+        let told = begun.send(outcome.map(|()| (requests, applied)));
+        if is_begun && told.is_ok() {
+            transactions.run().await;
+        }
+    })?;
+    first.await.map_err(|_| anyhow::anyhow!("the compiler ended"))?
+}
+
 /// What a configuration takes effect on.
-fn serve(settings: Settings, node: &Node, trust: Trust, name: &str) -> Result<Serve> {
+fn serve(
+    settings: Settings,
+    node: &Node,
+    trust: Trust,
+    name: &str,
+    on_problem: OnProblem,
+    io: &Handle,
+) -> Result<Serve> {
+    let _io = io.enter();
     // Those of the configuration come with it.
     let resolver = boot::vaults(&settings, trust.clone(), name, &[])?;
     let last_known_good = match &node.last_known_good {
@@ -138,7 +181,7 @@ fn serve(settings: Settings, node: &Node, trust: Trust, name: &str) -> Result<Se
     let compiler = Compiler::new(Parts {
         engine: engine.clone(),
         registry: Registry::bundled(),
-        control: Control::new(tokio::runtime::Handle::current(), dns).with_roots(Arc::clone(&system)),
+        control: Control::new(io.clone(), dns).with_roots(Arc::clone(&system)),
         flavour: node.flavour,
         system,
         verify: node.verify_upstreams,
@@ -155,7 +198,7 @@ fn serve(settings: Settings, node: &Node, trust: Trust, name: &str) -> Result<Se
             ..plugins::node::Node::default()
         }),
     });
-    Ok(Serve::new(settings, trust, name.to_owned(), engine, compiler))
+    Ok(Serve::new(settings, trust, name.to_owned(), engine, compiler, on_problem))
 }
 
 /// The file that may change.
@@ -167,30 +210,25 @@ fn watched(settings: &Settings) -> Option<PathBuf> {
     path.filter(|path| !path.contains("{vault://")).map(PathBuf::from)
 }
 
-/// Serves until a signal to end. What happens meanwhile: the file changes, somebody asks to look at it, or a secret has
-/// changed on which the routing hangs.
-async fn run(apply: &Arc<Apply<Serve>>, mut source: Source, name: &str, files: &NodeFiles) -> Result<()> {
+/// Serves until a signal to end. Meanwhile, somebody may ask to have the configuration read again; nobody waits for that here.
+async fn until_told_to_end(requests: &Requests, files: &NodeFiles) -> Result<()> {
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()]
         .map(signal)
         .into_iter()
         .collect::<Result<Vec<Signal>, _>>()?;
     let [terminate, interrupt, quit] = ends.as_mut_slice() else { return Ok(()) };
     let mut hang_up = signal(SignalKind::hangup())?;
+    let mut reloads = FuturesUnordered::new();
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = quit.recv() => return Ok(()),
             _ = hang_up.recv() => {
-                let outcome = source.reload(apply, name, true).await;
-                files.reloaded(&outcome);
+                let requests = requests.clone();
+                reloads.push(async move { requests.reload().await });
             }
-            () = source.changed() => drop(source.reload(apply, name, false).await),
-            () = apply.effect().changed() => {
-                // Several changes that come together are one.
-                tokio::time::sleep(Duration::from_millis(50)).await;
-                apply.again().await;
-            }
+            Some(outcome) = reloads.next() => files.reloaded(&outcome),
         }
     }
 }

@@ -56,6 +56,27 @@ pub fn rows<'a>(
     Err(report.finish())
 }
 
+/// Makes one entity what takes effect, without those that it refers to.
+///
+/// # Errors
+/// Everything that is wrong with it by itself; paths name the entity.
+pub fn alone(
+    kind: &str,
+    id: Uuid,
+    body: &Map<String, Json>,
+    plugins: &dyn Plugins,
+) -> Result<Snapshot, Vec<Violation>> {
+    let mut one = Rows::default();
+    one.put(kind, id, body.clone(), plugins);
+    if let Some(broken) = one.broken.values().next() {
+        return Err(broken.reasons.clone());
+    }
+    one.tables.settle();
+    let mut snapshot = one.tables.snapshot(&BTreeMap::new());
+    snapshot.vaults = one.vaults.into_values().map(|(_, vault)| vault).collect();
+    Ok(snapshot)
+}
+
 /// Entities as they are kept, each checked and typed when it comes.
 #[derive(Debug, Default)]
 pub struct Rows {

@@ -59,6 +59,25 @@ impl Protocol {
         matches!(self, Self::Https | Self::Grpcs | Self::Wss | Self::Tls)
     }
 
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Http,
+        Self::Https,
+        Self::Grpc,
+        Self::Grpcs,
+        Self::Ws,
+        Self::Wss,
+        Self::Tcp,
+        Self::Tls,
+        Self::TlsPassthrough,
+        Self::Udp,
+    ];
+
+    /// The one of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|protocol| protocol.name() == name)
+    }
+
     /// Its name on the wire.
     pub fn name(self) -> &'static str {
         match self {

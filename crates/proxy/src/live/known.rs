@@ -3,7 +3,7 @@
 //! Owns: whether the next one comes from it by a few changes. Must not know: how consumers are found. What is the same in
 //! both snapshots is the same allocation, so a change of one consumer costs a walk over addresses, not a million consumers.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use postern_model::entity::{
     AclGroup, BasicauthCredential, Consumer, ConsumerGroup, HmacauthCredential, JwtSecret, KeyauthCredential,
@@ -12,11 +12,12 @@ use postern_model::{Entry, List, Snapshot};
 use postern_plugins::directory::{Change, Directory};
 use uuid::Uuid;
 
-/// The last directory; kept from one configuration to the next.
+/// The directory of the configuration in effect.
 #[derive(Default)]
-pub(super) struct Known(Mutex<Option<Before>>);
+pub(super) struct Known(Option<Before>);
 
-struct Before {
+/// A directory, and what it was made of.
+pub(super) struct Before {
     directory: Arc<Directory>,
     consumers: List<Consumer>,
     keys: List<KeyauthCredential>,
@@ -29,43 +30,44 @@ struct Before {
 }
 
 impl Known {
-    /// The directory of a snapshot, from the one before where that will do. `anew` makes it otherwise.
-    pub(super) fn directory(
-        &self,
-        snapshot: &Snapshot,
-        loaded_at: u64,
-        anew: impl FnOnce() -> Directory,
-    ) -> Arc<Directory> {
-        // With references the same entity may be another one now.
-        let is_fixed = !snapshot.consumers.has_pending()
+    /// The directory of a snapshot without references, by changes of the one in effect; `None` where it has to be made anew.
+    pub(super) fn directory(&self, snapshot: &Snapshot, loaded_at: u64) -> Option<Arc<Directory>> {
+        self.0.as_ref()?.changed(snapshot, loaded_at)
+    }
+
+    /// This one is in effect from now on.
+    pub(super) fn set(&mut self, before: Option<Before>) {
+        self.0 = before;
+    }
+}
+
+impl Before {
+    /// Whether the consumers of a snapshot are the same at all times: none of them, nor what they have, holds a reference.
+    pub(super) fn is_fixed(snapshot: &Snapshot) -> bool {
+        !snapshot.consumers.has_pending()
             && !snapshot.keyauth_credentials.has_pending()
             && !snapshot.basicauth_credentials.has_pending()
             && !snapshot.hmacauth_credentials.has_pending()
             && !snapshot.jwt_secrets.has_pending()
             && !snapshot.acls.has_pending()
-            && !snapshot.consumer_groups.has_pending();
-        let before = self.0.lock().unwrap_or_else(PoisonError::into_inner).take().filter(|_| is_fixed);
-        let changed = before.and_then(|before| before.changed(snapshot, loaded_at));
-        let directory = changed.unwrap_or_else(|| Arc::new(anew()));
-        if is_fixed {
-            let before = Before {
-                directory: Arc::clone(&directory),
-                consumers: snapshot.consumers.clone(),
-                keys: snapshot.keyauth_credentials.clone(),
-                passwords: snapshot.basicauth_credentials.clone(),
-                signers: snapshot.hmacauth_credentials.clone(),
-                issuers: snapshot.jwt_secrets.clone(),
-                acls: snapshot.acls.clone(),
-                groups: snapshot.consumer_groups.clone(),
-                members: snapshot.group_members.clone(),
-            };
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(before);
-        }
-        directory
+            && !snapshot.consumer_groups.has_pending()
     }
-}
 
-impl Before {
+    /// A directory that was made of a snapshot.
+    pub(super) fn of(directory: Arc<Directory>, snapshot: &Snapshot) -> Self {
+        Self {
+            directory,
+            consumers: snapshot.consumers.clone(),
+            keys: snapshot.keyauth_credentials.clone(),
+            passwords: snapshot.basicauth_credentials.clone(),
+            signers: snapshot.hmacauth_credentials.clone(),
+            issuers: snapshot.jwt_secrets.clone(),
+            acls: snapshot.acls.clone(),
+            groups: snapshot.consumer_groups.clone(),
+            members: snapshot.group_members.clone(),
+        }
+    }
+
     fn changed(&self, snapshot: &Snapshot, loaded_at: u64) -> Option<Arc<Directory>> {
         let is_same = self.passwords.is(&snapshot.basicauth_credentials)
             && self.signers.is(&snapshot.hmacauth_credentials)

@@ -41,10 +41,15 @@ impl State {
         let displaced = self.take_groups(candidate.groups);
         let mut changes = Changes::default();
         let others: Vec<Arc<Reference>> = match is_same {
-            true => displaced.iter().filter_map(|id| self.groups.get(id)).flat_map(|g| g.members.clone()).collect(),
+            true => displaced
+                .iter()
+                .filter_map(|id| self.groups.get(id))
+                .flat_map(|g| g.members.clone())
+                .collect(),
             false => self.cells.keys().cloned().collect(),
         };
-        let others: Vec<_> = others.into_iter().filter(|other| !candidate.cells.contains_key(other)).collect();
+        let others: Vec<_> =
+            others.into_iter().filter(|other| !candidate.cells.contains_key(other)).collect();
         self.take_cells(candidate.cells, candidate.keeping, &mut changes, now);
         for (template, theirs) in candidate.slots {
             let held = self.slots.entry(template).or_default();
@@ -114,8 +119,10 @@ impl State {
                 if is_news {
                     changes.slots.extend(theirs.living_slots());
                 }
-                let (before, after) = (ours.asked.and_then(|a| a.keep_as), theirs.asked.and_then(|a| a.keep_as));
-                if let (Some(keeping), Some(digest)) = (&mut self.keeping, before.filter(|_| before != after)) {
+                let (before, after) =
+                    (ours.asked.and_then(|a| a.keep_as), theirs.asked.and_then(|a| a.keep_as));
+                if let (Some(keeping), Some(digest)) = (&mut self.keeping, before.filter(|_| before != after))
+                {
                     keeping.forget(&digest, now);
                     keeping.mark(true, now);
                 }

@@ -363,7 +363,10 @@ impl World {
             assert!(cell.expiry().is_none_or(|end| end > self.now), "{reference} is over");
             let Some(asked) = cell.asked else { continue };
             let will_be_read = |state: &State| {
-                state.groups.get(&asked.group).is_some_and(|group| group.is_in_flight() || group.next().is_some())
+                state
+                    .groups
+                    .get(&asked.group)
+                    .is_some_and(|group| group.is_in_flight() || group.next().is_some())
             };
             let is_well = cell.value.is_some() && cell.error.is_none() && cell.since.unwrap().current;
             let is_read = will_be_read(state) || in_effect.is_some_and(will_be_read);

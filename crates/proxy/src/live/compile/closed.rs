@@ -1,0 +1,124 @@
+//! What rows of a store close that cannot take effect.
+//!
+//! Owns: that a broken entity closes what needs it, and nothing else; docs/decisions/0019 has the table, with the reasons. Must
+//! not know: why an entity is broken.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use postern_model::field::{PluginSchema, Schema};
+use postern_model::snapshot::{Broken, Part};
+use postern_model::{Snapshot, entity};
+use postern_plugins::plan::{self, Instance};
+use postern_plugins::registry::{Definition, Phases};
+use postern_plugins::view::{Entity, ServiceInfo};
+use uuid::Uuid;
+
+use super::work::Work;
+use super::{Cell, ServiceRef};
+
+/// Whatever it was, it comes first, and lets nobody through.
+static UNKNOWN: PluginSchema = PluginSchema {
+    name: "unknown",
+    priority: i32::MAX,
+    version: "0.0.0",
+    protocols: postern_model::field::HTTP_PROTOCOLS,
+    not_bound_to: &[],
+    config: Schema { fields: &[], checks: &[] },
+    doc: "A plugin of a broken row, of which nobody knows what it is.",
+};
+
+/// Who has no say in the directory.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Consumers {
+    These(HashSet<Uuid>),
+    All,
+}
+
+impl Consumers {
+    pub(super) fn contains(&self, consumer: Uuid) -> bool {
+        match self {
+            Self::These(these) => these.contains(&consumer),
+            Self::All => true,
+        }
+    }
+}
+
+fn of<'s>(snapshot: &'s Snapshot, kind: &'static str) -> impl Iterator<Item = &'s Arc<Broken>> {
+    snapshot.broken.iter().filter(move |broken| broken.kind == kind)
+}
+
+/// Consumers one of whose groups cannot be read: a group may be what keeps them out.
+pub(super) fn consumers(snapshot: &Snapshot) -> Consumers {
+    let mut these = HashSet::new();
+    for broken in of(snapshot, "acls").chain(of(snapshot, "consumer_group_consumers")) {
+        match broken.remains.reference("consumer") {
+            Part::Known(id) => drop(these.insert(id)),
+            Part::Absent => {}
+            Part::Unreadable => return Consumers::All,
+        }
+    }
+    let groups: HashSet<Uuid> = of(snapshot, "consumer_groups").map(|broken| broken.id).collect();
+    let members = snapshot.group_members.iter().filter(|(_, group)| groups.contains(group));
+    these.extend(members.map(|(consumer, _)| *consumer));
+    Consumers::These(these)
+}
+
+/// Services that are broken: their routes match, and answer 503.
+pub(super) fn services(snapshot: &Snapshot) -> HashMap<Uuid, Arc<ServiceRef>> {
+    let service = |broken: &Arc<Broken>| {
+        let name = broken.remains.name.known().cloned();
+        let info = Arc::new(ServiceInfo { id: broken.id, name, entity: Entity::default() });
+        let reason = Some(broken.to_string());
+        (broken.id, Arc::new(ServiceRef { info, cell: Cell::Nothing, broken: reason, enabled: true }))
+    };
+    of(snapshot, "services").map(service).collect()
+}
+
+/// Why a service with this host has nowhere to go: the upstream of that name is broken.
+pub(super) fn upstream(snapshot: &Snapshot, host: &str) -> Option<String> {
+    let mut broken = of(snapshot, "upstreams");
+    let found = broken.find(|broken| broken.remains.name.known().is_some_and(|name| name == host));
+    found.map(|broken| format!("its upstream cannot take effect: {broken}"))
+}
+
+/// Server names of broken rows: their handshakes are refused, for any other certificate would be a wrong one.
+pub(super) fn server_names(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
+    of(snapshot, "snis").filter_map(|broken| broken.remains.name.known().map(String::as_str))
+}
+
+impl Work<'_> {
+    /// Instances of plugins that are broken rows: they let nobody through where they are bound.
+    pub(super) fn closed_instances(&self, snapshot: &Snapshot) -> Vec<Instance> {
+        of(snapshot, "plugins").filter_map(|broken| self.closed_instance(broken)).collect()
+    }
+
+    fn closed_instance(&self, broken: &Broken) -> Option<Instance> {
+        let remains = &broken.remains;
+        let known = remains.name.known().and_then(|name| self.ground.registry.get(name));
+        let scopes = ["service", "route", "consumer", "consumer_group"].map(|field| remains.reference(field));
+        // A scope that nobody can read may be any: then it closes all, whatever else is configured there.
+        let anywhere = scopes.iter().any(|scope| *scope == Part::Unreadable);
+        let schema = known.filter(|_| !anywhere).map_or(&UNKNOWN, |definition| definition.schema);
+        let [service, route, consumer, consumer_group] =
+            scopes.map(|scope| scope.known().copied().filter(|_| !anywhere));
+        let head = entity::Plugin {
+            name: schema.name.into(),
+            instance_name: None,
+            service,
+            route,
+            consumer,
+            consumer_group,
+            protocols: vec![entity::Protocol::Http, entity::Protocol::Https],
+            enabled: remains.enabled,
+            config: postern_model::Record::default(),
+        };
+        // Its constructor is never called: there is nothing that it could make.
+        let make = known.map_or(BUNDLED_FIRST, |definition| definition.make);
+        let definition = Definition { schema, phases: Phases { access: true, ..Phases::default() }, make };
+        Instance::new(broken.id, &head, &definition, plan::Cell::live(|| None))
+    }
+}
+
+/// Any constructor.
+const BUNDLED_FIRST: postern_plugins::registry::Make = postern_plugins::registry::BUNDLED[0].make;

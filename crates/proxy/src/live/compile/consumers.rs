@@ -1,0 +1,53 @@
+//! Consumers and credentials → the directory that plugins ask.
+//!
+//! Owns: that it comes from the one before where that will do, and that a consumer of whom not all is known takes no part.
+//! Must not know: how consumers are found.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use postern_model::Snapshot;
+use postern_plugins::directory::{Directory, PasswordForm, Source};
+use uuid::Uuid;
+
+use super::closed::{self, Consumers};
+use super::work::Work;
+use crate::live::known::Before;
+
+impl Work<'_> {
+    /// The directory, and what the next one may come from.
+    pub(super) fn consumers(&mut self, snapshot: &Snapshot) -> (Arc<Directory>, Option<Before>) {
+        let closed = closed::consumers(snapshot);
+        // With references the same entity may be another one now.
+        let is_fixed = closed == Consumers::These(HashSet::new()) && Before::is_fixed(snapshot);
+        let known = self.before.filter(|_| is_fixed);
+        let loaded_at = self.ground.clock.now();
+        let directory = known.and_then(|kept| kept.known.directory(snapshot, loaded_at));
+        let directory = directory.unwrap_or_else(|| Arc::new(self.directory(snapshot, &closed)));
+        let before = is_fixed.then(|| Before::of(Arc::clone(&directory), snapshot));
+        (directory, before)
+    }
+
+    fn directory(&mut self, snapshot: &Snapshot, closed: &Consumers) -> Directory {
+        macro_rules! present {
+            ($list:expr) => {
+                $list.iter().filter_map(|entry| Some((entry.id, self.now(entry)?))).collect()
+            };
+        }
+        let mut consumers: Vec<(Uuid, _)> = present!(snapshot.consumers);
+        // Its credentials find nobody then.
+        consumers.retain(|(id, _)| !closed.contains(*id));
+        Directory::new(Source {
+            consumers,
+            consumer_groups: present!(snapshot.consumer_groups),
+            group_members: snapshot.group_members.clone(),
+            keyauth_credentials: present!(snapshot.keyauth_credentials),
+            basicauth_credentials: present!(snapshot.basicauth_credentials),
+            hmacauth_credentials: present!(snapshot.hmacauth_credentials),
+            jwt_secrets: present!(snapshot.jwt_secrets),
+            acls: present!(snapshot.acls),
+            loaded_at: self.ground.clock.now(),
+            passwords: PasswordForm::Plain,
+        })
+    }
+}
