@@ -223,6 +223,14 @@ impl Timing {
         self.enter(Phase::Quiet);
     }
 
+    /// Another phase of a request that is under way. A body may still be read when its request has been answered: what
+    /// comes of it then is not waited for, and the connection is idle all the same.
+    pub(crate) fn go_on(&self, phase: Phase) {
+        if self.requests.load(RELAXED) > 0 {
+            self.enter(phase);
+        }
+    }
+
     /// A request has ended.
     pub(crate) fn end(&self) {
         if self.requests.fetch_sub(1, RELAXED) == 1 {

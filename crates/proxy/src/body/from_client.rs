@@ -83,10 +83,10 @@ impl Body for FromClient {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
         let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) else {
-            self.client.enter(Phase::Body);
+            self.client.go_on(Phase::Body);
             return Poll::Pending;
         };
-        self.client.enter(Phase::Quiet);
+        self.client.go_on(Phase::Quiet);
         let frame = match frame {
             None => return Poll::Ready(None),
             Some(Err(error)) => {

@@ -229,3 +229,20 @@ async fn a_first_head_has_its_time_from_the_beginning() {
     pass(&watch, 1);
     assert!(timing.has_expired());
 }
+
+/// An upstream may answer before it has all of the request, whose rest is read after the request has ended.
+#[test]
+fn a_body_that_is_read_after_its_request_keeps_no_connection() {
+    let watch = Watch::default();
+    let timing = watch.timing(Phase::Idle, limits());
+    timing.begin();
+    timing.go_on(Phase::Body);
+    assert!(timing.is_in(Phase::Body));
+    timing.end();
+    for phase in [Phase::Body, Phase::Quiet] {
+        timing.go_on(phase);
+        assert!(timing.is_in(Phase::Idle), "{phase:?}");
+    }
+    pass(&watch, 4);
+    assert!(timing.has_expired());
+}
