@@ -1,3 +1,5 @@
+//! Which connection serves, how long one is kept, how many there are; numbers of names.
+
 use std::rc::Rc;
 
 use super::*;

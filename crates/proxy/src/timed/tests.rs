@@ -1,3 +1,5 @@
+//! Limits of time, phase by phase, and who makes room.
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Certificates: pairs, choices, refusals.
+
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256, SignatureAlgorithm};
 use rustls::SignatureAlgorithm as Kind;
 

@@ -1,3 +1,5 @@
+//! What may be tried again.
+
 use bytes::Bytes;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Bodies of clients: limits, breaks, and what nobody reads of them.
+
 use std::cell::Cell;
 
 use http_body_util::{BodyExt as _, Full};

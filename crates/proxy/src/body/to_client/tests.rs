@@ -1,3 +1,5 @@
+//! Bodies to clients: filters, trailers, ends.
+
 use http_body_util::BodyExt as _;
 
 use super::*;

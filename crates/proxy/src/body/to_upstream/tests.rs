@@ -1,3 +1,5 @@
+//! Bodies to upstreams: what can be sent again, and when an answer is awaited.
+
 use super::*;
 use crate::timed::{Limits, Watch};
 

@@ -1,3 +1,5 @@
+//! How much is read of what nobody wants.
+
 use std::rc::Weak;
 use std::task::{Context, Poll};
 

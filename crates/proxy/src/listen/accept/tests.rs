@@ -1,3 +1,5 @@
+//! Places: who is asked to end, and who waits.
+
 use std::sync::Arc;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! The beginning and the end of a connection.
+
 use std::task::Poll;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

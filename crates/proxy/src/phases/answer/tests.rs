@@ -1,3 +1,5 @@
+//! What is said of an answer besides what it says.
+
 use super::*;
 
 #[test]

@@ -1,3 +1,5 @@
+//! Heads that are answered at once.
+
 use super::*;
 
 fn parts(version: Version, headers: &[(&str, &str)]) -> Parts {

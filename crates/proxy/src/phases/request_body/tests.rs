@@ -1,3 +1,5 @@
+//! Bodies that plugins want to see.
+
 use std::rc::Rc;
 
 use postern_plugins::view::Request as View;

@@ -1,3 +1,5 @@
+//! What a route does not take.
+
 use postern_model::entity::Protocol;
 use postern_model::entity::route::PathHandling;
 use postern_plugins::plugin::AnswerBody;

@@ -1,3 +1,5 @@
+//! What is sent to a peer.
+
 use postern_plugins::view::Request as View;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Connections by name and settings, and what can come of a request on one.
+
 use std::error::Error;
 
 use bytes::Bytes;

@@ -1,3 +1,5 @@
+//! Whose connection ends when another one comes.
+
 use std::time::Duration;
 
 use super::*;
