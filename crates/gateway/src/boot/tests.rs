@@ -49,7 +49,7 @@ async fn a_broken_vault_is_known_and_cannot_be_used() {
     let body = body.as_object().cloned().unwrap();
     rows.put(vault::COLLECTION, uuid::Uuid::from_u128(1), body, &Registry::bundled());
     let (snapshot, _) = rows.snapshot();
-    let resolver = Resolver::new(Env::new([("X", "value")]), Trust::none());
+    let resolver = Resolver::new(Env::new([("X".to_owned(), "value".to_owned())]), Trust::none());
     let resolver = snapshot
         .broken
         .iter()
