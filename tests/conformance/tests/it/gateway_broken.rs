@@ -19,7 +19,7 @@ const BREAK: &str = "
 ";
 
 async fn page(node: &Node, path: &str) -> String {
-    let got = Way::http(node.status).ask(get("localhost", path)).await.unwrap();
+    let got = Way::http(node.status).ask(get("localhost", path)).await.expect("an answer");
     assert_eq!(got.status, 200, "{path}");
     String::from_utf8_lossy(&got.body).into_owned()
 }
