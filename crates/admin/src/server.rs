@@ -157,6 +157,10 @@ pub struct Applied {
     pub revision: Revision,
     /// The hash of the document, or of all rows; `None` before the first.
     pub hash: Option<String>,
+    /// Entities that take no part in it: `{entity, id, path, reasons}`. As many as a person would read.
+    pub broken: Vec<Value>,
+    /// How many there are.
+    pub broken_count: usize,
     /// Why a newer one was refused, if it was.
     pub refused: Option<Vec<String>>,
 }

@@ -32,6 +32,7 @@ use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
+use crate::broken;
 use crate::report::Failure;
 use crate::serve::Serve;
 use crate::settings::Settings;
@@ -194,9 +195,12 @@ impl Node for Running {
 
     fn applied(&self) -> Applied {
         let state = self.apply.state();
+        let broken = state.current.as_ref().map_or(&[][..], broken::of);
         Applied {
             revision: self.revision.load(Ordering::Acquire),
-            hash: state.current.map(|current| current.hash),
+            broken: broken::shown(broken),
+            broken_count: broken.len(),
+            hash: state.current.as_ref().map(|current| current.hash.clone()),
             refused: state.refused.map(|all| all.iter().map(ToString::to_string).collect()),
         }
     }

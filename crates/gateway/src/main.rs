@@ -6,6 +6,7 @@
 
 mod admin;
 mod boot;
+mod broken;
 mod cli;
 mod cmd;
 mod database;

@@ -21,6 +21,7 @@ use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
 
+use crate::broken;
 use crate::report::Failure;
 use crate::serve::Serve;
 
@@ -101,6 +102,7 @@ impl Drop for Status {
 async fn status(State(context): State<Context>) -> Response {
     let state = context.apply.state();
     let Some(current) = state.current else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let broken = broken::of(&current);
     let proxy = context.apply.effect().proxy();
     let (mut accepted, mut closed, mut requests) = (0, 0, 0);
     for counts in proxy.iter().flat_map(|proxy| proxy.counts()) {
@@ -119,6 +121,8 @@ async fn status(State(context): State<Context>) -> Response {
             "number": current.number,
             "age_seconds": current.since.elapsed().as_secs(),
             "refused": refused,
+            "broken": broken::shown(broken),
+            "broken_count": broken.len(),
         },
         "server": {
             "connections_accepted": accepted,

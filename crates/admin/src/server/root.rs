@@ -16,7 +16,7 @@ use super::route::Serves;
 
 /// `/`
 pub(crate) async fn root(call: &Call<'_>) -> Answered {
-    let about = call.admin.node().about();
+    let (about, applied) = (call.admin.node().about(), call.admin.node().applied());
     let in_use = crud::all(call.admin, "plugins", None).await?;
     let in_use: BTreeSet<&str> = in_use.iter().filter_map(|row| row.body.get("name")?.as_str()).collect();
     let in_use: Vec<&str> = in_use.into_iter().collect();
@@ -37,7 +37,11 @@ pub(crate) async fn root(call: &Call<'_>) -> Answered {
         "version": KONG_VERSION,
         "edition": "community",
         "tagline": format!("Postern {}, which speaks Kong's Admin API", about.version),
-        "postern": { "version": about.version },
+        "postern": {
+            "version": about.version,
+            "broken": applied.broken,
+            "broken_count": applied.broken_count,
+        },
         "hostname": about.hostname,
         "node_id": about.node_id,
         "pids": { "master": std::process::id() },
@@ -81,7 +85,12 @@ pub(crate) async fn status(call: &Call<'_>) -> Answered {
         },
         "memory": { "workers_lua_vms": [], "lua_shared_dicts": {} },
         "configuration_hash": hash,
-        "configuration": { "revision": applied.revision, "refused": applied.refused },
+        "configuration": {
+            "revision": applied.revision,
+            "refused": applied.refused,
+            "broken": applied.broken,
+            "broken_count": applied.broken_count,
+        },
         "secrets": secrets,
     }))
 }

@@ -1,4 +1,4 @@
-//! What may stand in the place of a kong.yaml.
+//! What may stand in the place of a kong.yaml, and vaults that are broken.
 
 use std::io::Write as _;
 use std::os::fd::AsRawFd as _;
@@ -40,4 +40,23 @@ fn a_pipe_that_a_person_named_is_read() {
     });
     assert_eq!(read("a pipe", &path).unwrap(), b"onetwo");
     writing.join().unwrap();
+}
+
+#[tokio::test]
+async fn a_broken_vault_is_known_and_cannot_be_used() {
+    let mut rows = Rows::default();
+    let body = serde_json::json!({"name": "env", "prefix": "my-env", "config": {"newer": 1}});
+    let body = body.as_object().cloned().unwrap();
+    rows.put(vault::COLLECTION, uuid::Uuid::from_u128(1), body, &Registry::bundled());
+    let (snapshot, _) = rows.snapshot();
+    let resolver = Resolver::new(Env::new([("X".to_owned(), "value".to_owned())]), Trust::none());
+    let resolver = snapshot
+        .broken
+        .iter()
+        .fold(resolver, |resolver, broken| with_broken(resolver, "the database", broken));
+    let told = resolver.vaults().find(|vault| vault.name == "my-env").unwrap().settings.unwrap_err();
+    assert_eq!((told[0].field.as_str(), told[0].message.as_str()), ("newer", "unknown field"));
+    let template = Template::parse("{vault://my-env/x}").unwrap();
+    let error = resolver.fill(&template, &Trail::off()).await.unwrap_err().to_string();
+    assert!(error.contains("newer"), "{error}");
 }

@@ -14,6 +14,7 @@ use postern_proxy::Proxy;
 use postern_secrets::rotate::{ReferenceState, Status};
 use uuid::Uuid;
 
+use crate::broken;
 use crate::serve::Serve;
 
 /// All of it.
@@ -244,10 +245,16 @@ fn names(apply: &Apply<Serve>, consumers: &HashSet<Uuid>) -> HashMap<Uuid, Strin
 
 fn configuration(out: &mut Page, apply: &Apply<Serve>) {
     let state = apply.state();
+    let current = state.current.as_ref();
     out.family("postern_configuration_number", "gauge", "How many configurations have taken effect.");
-    out.line("postern_configuration_number", &[], state.current.map_or(0, |current| current.number));
+    out.line("postern_configuration_number", &[], current.map_or(0, |current| current.number));
     out.family("postern_configuration_refused", "gauge", "1 while the newest configuration was refused.");
     out.line("postern_configuration_refused", &[], u8::from(state.refused.is_some()));
+    let name = "postern_configuration_broken_entities";
+    out.family(name, "gauge", "Entities of the configuration in effect that take no part in it, by kind.");
+    for (kind, count) in current.iter().flat_map(|current| broken::by_kind(broken::of(current))) {
+        out.line(name, &[("kind", kind)], count);
+    }
 }
 
 fn secrets(out: &mut Page, status: &Status) {

@@ -18,6 +18,7 @@ mod faults_under_load;
 mod framing;
 mod gateway;
 mod gateway_balance;
+mod gateway_broken;
 mod gateway_places;
 mod gateway_secrets;
 mod gateway_tls;

@@ -66,6 +66,24 @@ async fn the_file_is_watched() {
     assert_eq!((get(&gateway, "/one").await.0, get(&gateway, "/two").await.0), (200, 404));
 }
 
+/// A pipe in its place is refused like any other bad file: nobody waits for somebody who writes into it.
+#[tokio::test]
+async fn a_pipe_in_place_of_the_file_is_refused() {
+    let stack = DevStack::start().await;
+    let mut gateway = Postern::gateway(&routes(&stack, "/one"), &[]).await;
+    let pipe = gateway.directory().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is everywhere");
+    assert!(made.success());
+    fs::rename(&pipe, gateway.configuration()).expect("a file");
+    until(async || status(&gateway).await["configuration"]["refused"].is_array()).await;
+    let told = status(&gateway).await["configuration"]["refused"].to_string();
+    assert!(told.contains("it is a pipe, not a file"), "{told}");
+    command(&gateway, &["reload"]).await.fails_with(1).stderr_has(&["it is a pipe, not a file"]);
+    assert_eq!(get(&gateway, "/one").await.0, 200);
+    assert!(gateway.reload(&routes(&stack, "/two")).await, "the watch goes on");
+    assert_eq!((get(&gateway, "/one").await.0, get(&gateway, "/two").await.0), (404, 200));
+}
+
 /// A service of systemd's type `notify`, as `packaging/postern.service` is: it is told when it serves, and when it ends.
 #[tokio::test]
 async fn the_service_manager_is_told() {
