@@ -8,9 +8,9 @@ use sha2::{Digest as _, Sha256};
 pub struct Hashed(Sha256);
 
 impl Hashed {
-    /// Begins with what the digest is for: digests for two purposes are never the same.
+    /// Begins with what the digest is for, in one line: digests for two purposes are never the same.
     pub fn of(purpose: &str) -> Self {
-        Self(Sha256::new_with_prefix(purpose))
+        Self(Sha256::new_with_prefix(purpose)).fixed("\n")
     }
 
     /// One more field, of any length.
@@ -64,7 +64,7 @@ mod tests {
             list(&[]),
             list(&["abc"]),
             list(&["ab", "c"]),
-            Hashed::of("tes").fixed("t").number(3).end(),
+            Hashed::of("tes").fixed("t").field("ab").field("c").end(),
             Hashed::of("another").end(),
         ];
         for (index, digest) in all.iter().enumerate() {

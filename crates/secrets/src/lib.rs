@@ -43,12 +43,14 @@ pub mod bundle;
 pub mod cache;
 #[cfg(feature = "backends")]
 pub mod client;
+pub mod backoff;
 pub mod field;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "backends")]
 pub mod guard;
+pub mod hashed;
 #[cfg(feature = "backends")]
 mod io_reason;
 #[cfg(feature = "backends")]

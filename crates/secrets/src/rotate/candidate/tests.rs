@@ -21,7 +21,7 @@ use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::slot::{Derived, Made};
 use crate::snapshot::{KeySource, LastKnownGood, LkgOptions};
-use crate::vault::{Read, Vault, VaultError};
+use crate::vault::{Lease, Read, Reading, Vault, VaultError};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -34,6 +34,7 @@ struct Book {
     reads: AtomicUsize,
     hangs: AtomicBool,
     is_away: AtomicBool,
+    lends_for: Mutex<Option<Duration>>,
 }
 
 impl Book {
@@ -54,7 +55,7 @@ impl Book {
 
 #[async_trait]
 impl Vault for Book {
-    async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
+    async fn read(&self, request: &Read<'_>) -> Result<Reading, VaultError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
         if self.hangs.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
@@ -62,9 +63,11 @@ impl Vault for Book {
         if self.is_away.load(Ordering::SeqCst) {
             return Err(VaultError::Garbled { message: "it is away".to_owned(), hint: None });
         }
-        let found =
-            self.secrets.lock().unwrap().get(request.resource).map(|value| Secret::from(value.as_str()));
-        found.ok_or(VaultError::Absent { message: None, hint: None })
+        let found = self.secrets.lock().unwrap().get(request.resource).map(|value| Secret::from(value.as_str()));
+        let text = found.ok_or(VaultError::Absent { message: None, hint: None })?;
+        let lease = *self.lends_for.lock().unwrap();
+        let lease = lease.map(|duration| Lease { id: Secret::from("lease/1"), duration, is_renewable: false });
+        Ok(Reading { text, lease })
     }
 }
 
@@ -110,11 +113,7 @@ async fn in_effect(resolver: Resolver, text: &str) -> (Engine, Arc<Slot>) {
 fn begins_with(letter: char) -> impl Fn(&[Secret]) -> Result<Made<String>, String> + Send + Sync {
     move |texts| {
         let text = texts[0].expose();
-        if text.starts_with(letter) {
-            Ok(Made::Ready(text.to_owned()))
-        } else {
-            Err("another letter".to_owned())
-        }
+        if text.starts_with(letter) { Ok(Made::Ready(text.to_owned())) } else { Err("another letter".to_owned()) }
     }
 }
 
@@ -145,7 +144,8 @@ async fn a_candidate_that_is_dropped_leaves_no_trace() {
     let last_known_good = Some(kept_in(directories.0.path(), directories.1.path()));
     let (book, other) = (Book::of(&[("a", "a1"), ("b", "b1")]), Book::of(&[("a", "other"), ("c", "c")]));
     let resolver = vaults(&[("v", "one", &book)], 600);
-    let engine = Engine::start_with(resolver, EngineOptions { last_known_good, ..EngineOptions::default() });
+    let engine =
+        Engine::start_with(resolver, EngineOptions { last_known_good, ..EngineOptions::default() });
     let texts = [template("{vault://v/a}"), template("x{vault://v/b}")];
     let slots = engine.slots(&texts);
     engine.settled(&slots).await;
@@ -236,11 +236,7 @@ async fn a_vault_that_moves_is_read_at_its_new_place_and_its_old_values_serve_ti
     assert_eq!((value(&own).as_deref(), value(&slot).as_deref()), (Some("new"), Some("old 2")));
     let reads = new.reads();
     candidate.commit();
-    assert_eq!(
-        (value(&own).as_deref(), value(&slot).as_deref()),
-        (Some("new"), Some("new")),
-        "both are filled"
-    );
+    assert_eq!((value(&own).as_deref(), value(&slot).as_deref()), (Some("new"), Some("new")), "both are filled");
     assert_eq!(engine.status().references[0].users, 2);
     new.write("a", "newer");
     sleep(s(64)).await;
@@ -352,10 +348,7 @@ async fn what_is_to_be_done_at_the_commit_is_done_then_and_once() {
     change("bad").await;
     assert!(done.lock().unwrap().is_empty() && derived.load().is_none() && derived.problem().is_none());
     candidate.commit();
-    assert_eq!(
-        (done.lock().unwrap().as_slice(), is_now(&derived)),
-        (&["4".to_owned()][..], Some("4".into()))
-    );
+    assert_eq!((done.lock().unwrap().as_slice(), is_now(&derived)), (&["4".to_owned()][..], Some("4".into())));
     change("5").await;
     assert_eq!((done.lock().unwrap().join(" "), is_now(&derived)), ("4 5".to_owned(), Some("5".into())));
     change("panics").await;
@@ -372,8 +365,7 @@ async fn a_vault_that_hangs_delays_only_who_waits_for_it() {
     let (engine, slot) = in_effect(vaults(&[("v", "one", &book)], 60), "{vault://v/a}").await;
     let both = || vaults(&[("v", "one", &book), ("h", "two", &hanging)], 60);
     let candidate = engine.prepare(both());
-    let (late, fine) =
-        (candidate.slot(&template("{vault://h/h}")), candidate.slot(&template("x{vault://v/a}")));
+    let (late, fine) = (candidate.slot(&template("{vault://h/h}")), candidate.slot(&template("x{vault://v/a}")));
     let began = Instant::now();
     candidate.settled(began + s(5)).await;
     assert_eq!((began.elapsed(), value(&fine).as_deref()), (s(5), Some("x1")));
@@ -511,6 +503,45 @@ async fn sessions_of_both_go_on() {
     assert_eq!(requests(), [1, 2], "that of the candidate, and that which was there");
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_is_lent_is_read_again_before_its_end_and_of_no_use_after_it() {
+    let (directory, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let last_known_good = Some(kept_in(directory.path(), keys.path()));
+    let book = Book::of(&[("a", "1")]);
+    *book.lends_for.lock().unwrap() = Some(s(100));
+    // By its configuration it would be read once, and used for ever.
+    let engine = Engine::start_with(
+        vaults(&[("v", "one", &book)], 0),
+        EngineOptions { last_known_good, ..EngineOptions::default() },
+    );
+    let slot = engine.slot(&template("{vault://v/a}"));
+    engine.settled(&[Arc::clone(&slot)]).await;
+    book.write("a", "2");
+    sleep(s(99)).await;
+    assert_eq!((value(&slot).as_deref(), book.reads()), (Some("2"), 2));
+    engine.flush().await;
+    book.is_away.store(true, Ordering::SeqCst);
+    // It was read at the latest 10 s before the end of the first.
+    sleep(s(89)).await;
+    assert_eq!(value(&slot).as_deref(), Some("2"));
+    sleep(s(12)).await;
+    assert_eq!(value(&slot), None);
+    drop((engine, slot));
+    let (engine, again) = (
+        Engine::start_with(
+            vaults(&[("v", "one", &book)], 0),
+            EngineOptions {
+                last_known_good: Some(kept_in(directory.path(), keys.path())),
+                ..EngineOptions::default()
+            },
+        ),
+        template("{vault://v/a}"),
+    );
+    let slot = engine.slot(&again);
+    engine.settled(&[Arc::clone(&slot)]).await;
+    assert_eq!(value(&slot), None, "it is not kept for another run");
+}
+
 /// Of two candidates the one that is committed last is in effect, whatever was between.
 #[tokio::test(start_paused = true)]
 async fn two_candidates_at_a_time_are_no_trouble() {
@@ -525,11 +556,7 @@ async fn two_candidates_at_a_time_are_no_trouble() {
     let shown = || [&slot, &of_first, &of_second].map(|slot| value(slot).unwrap()).join(" ");
     assert_eq!(shown(), "2 x1 x2");
     sleep(s(65)).await;
-    assert_eq!(
-        (shown().as_str(), one.reads()),
-        ("2 x1 x2", 2),
-        "it reads by itself what nobody else does any longer"
-    );
+    assert_eq!((shown().as_str(), one.reads()), ("2 x1 x2", 2), "it reads by itself what nobody else does any longer");
     one.write("a", "3");
     first.settled(soon()).await;
     first.commit();

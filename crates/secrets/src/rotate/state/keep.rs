@@ -83,7 +83,7 @@ impl Keeping {
             None if entry.read - wall <= CLOCKS_DIFFER => Duration::ZERO,
             None => return None,
         };
-        (age < resurrect).then_some((entry, Since { at: now, kept: Some(age), current: true }))
+        (age < resurrect).then_some((entry, Since { at: now, kept: Some(age), current: true, lent_for: None }))
     }
 
     /// Forgets what was kept: it is not wanted, or the vault said that it is not so.
@@ -152,10 +152,11 @@ impl State {
     }
 }
 
-/// Under what, and since when, a cell's value is to be kept. What an older configuration gave is not.
+/// Under what, and since when, a cell's value is to be kept. What an older configuration gave is not, and neither is what
+/// the vault takes back.
 pub(super) fn kept_as(cell: &Cell) -> Option<(Digest, Since)> {
     let (digest, since) = (cell.asked?.keep_as?, cell.since?);
-    (cell.value.is_some() && since.current).then_some((digest, since))
+    (cell.value.is_some() && since.current && since.lent_for.is_none()).then_some((digest, since))
 }
 
 fn since_epoch(time: SystemTime) -> Duration {

@@ -406,7 +406,8 @@ fn is_in(slots: &HashMap<Arc<Template>, Held>, slot: &Arc<Slot>) -> bool {
 }
 
 fn found(token: &str, read: u64) -> Fetched {
-    Fetched::of(&json!({"k1": format!("{token} k1 {read}"), "k2": format!("{token} k2 {read}")}).to_string())
+    let text = json!({"k1": format!("{token} k1 {read}"), "k2": format!("{token} k2 {read}")}).to_string();
+    Fetched::of(Secret::from(text).into(), true)
 }
 
 fn failed() -> ResolveError {
