@@ -56,7 +56,14 @@ mod tests {
     #[test]
     fn half_of_a_pause_is_random() {
         let backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
-        let cases = [(1, 0.0, 500), (1, 1.0, 1000), (3, 0.5, 3000), (1, -1.0, 500), (1, f64::NAN, 500), (1, 9.0, 1000)];
+        let cases = [
+            (1, 0.0, 500),
+            (1, 1.0, 1000),
+            (3, 0.5, 3000),
+            (1, -1.0, 500),
+            (1, f64::NAN, 500),
+            (1, 9.0, 1000),
+        ];
         for (failures, luck, milliseconds) in cases {
             assert_eq!(backoff.random_after(failures, luck).as_millis(), milliseconds, "{failures} {luck}");
         }

@@ -160,7 +160,11 @@ mod tests {
         ];
         for (config, lent_for, due, usable) in cases {
             let policy = policy(config.clone()).within(lent_for);
-            assert_eq!((after(policy.due(read, 0.0)), after(policy.usable_until(read))), (due, usable), "{config}");
+            assert_eq!(
+                (after(policy.due(read, 0.0)), after(policy.usable_until(read))),
+                (due, usable),
+                "{config}"
+            );
         }
     }
 

@@ -22,7 +22,10 @@ impl Hashed {
 
     /// A list of fields: how many there are, and each of them.
     #[must_use]
-    pub fn list<T: AsRef<[u8]>>(self, fields: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>) -> Self {
+    pub fn list<T: AsRef<[u8]>>(
+        self,
+        fields: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+    ) -> Self {
         let fields = fields.into_iter();
         let counted = self.number(fields.len() as u64);
         fields.fold(counted, Self::field)
@@ -53,7 +56,8 @@ mod tests {
 
     #[test]
     fn fields_are_not_the_same_by_the_way_they_are_cut() {
-        let of = |fields: &[&str]| fields.iter().fold(Hashed::of("test"), |hash, field| hash.field(field)).end();
+        let of =
+            |fields: &[&str]| fields.iter().fold(Hashed::of("test"), |hash, field| hash.field(field)).end();
         let list = |fields: &[&str]| Hashed::of("test").list(fields.iter()).end();
         let all = [
             of(&["ab", "c"]),

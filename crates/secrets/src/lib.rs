@@ -37,13 +37,13 @@
 
 #[cfg(feature = "backends")]
 pub mod backend;
+pub mod backoff;
 #[cfg(feature = "backends")]
 pub mod bundle;
 #[cfg(feature = "backends")]
 pub mod cache;
 #[cfg(feature = "backends")]
 pub mod client;
-pub mod backoff;
 pub mod field;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

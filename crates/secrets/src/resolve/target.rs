@@ -131,7 +131,8 @@ impl GroupKey {
             // Absent and empty differ.
             reference.key().map(|key| format!("/{key}")).unwrap_or_default(),
         ];
-        let hash = Hashed::of("postern: a value is kept under").fixed(self.settings).fixed([u8::from(base64)]);
+        let hash =
+            Hashed::of("postern: a value is kept under").fixed(self.settings).fixed([u8::from(base64)]);
         texts.iter().fold(hash, Hashed::field).end()
     }
 }

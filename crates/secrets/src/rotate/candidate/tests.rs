@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -33,6 +34,7 @@ struct Book {
     secrets: Mutex<BTreeMap<String, String>>,
     reads: AtomicUsize,
     hangs: AtomicBool,
+    answers: Notify,
     is_away: AtomicBool,
     lends_for: Mutex<Option<Duration>>,
 }
@@ -48,6 +50,12 @@ impl Book {
         self.secrets.lock().unwrap().insert(name.to_owned(), value.to_owned());
     }
 
+    /// Answers whoever waits.
+    fn answer(&self) {
+        self.hangs.store(false, Ordering::SeqCst);
+        self.answers.notify_waiters();
+    }
+
     fn reads(&self) -> usize {
         self.reads.load(Ordering::SeqCst)
     }
@@ -57,16 +65,18 @@ impl Book {
 impl Vault for Book {
     async fn read(&self, request: &Read<'_>) -> Result<Reading, VaultError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        if self.hangs.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
+        while self.hangs.load(Ordering::SeqCst) {
+            self.answers.notified().await;
         }
         if self.is_away.load(Ordering::SeqCst) {
             return Err(VaultError::Garbled { message: "it is away".to_owned(), hint: None });
         }
-        let found = self.secrets.lock().unwrap().get(request.resource).map(|value| Secret::from(value.as_str()));
+        let found =
+            self.secrets.lock().unwrap().get(request.resource).map(|value| Secret::from(value.as_str()));
         let text = found.ok_or(VaultError::Absent { message: None, hint: None })?;
         let lease = *self.lends_for.lock().unwrap();
-        let lease = lease.map(|duration| Lease { id: Secret::from("lease/1"), duration, is_renewable: false });
+        let lease =
+            lease.map(|duration| Lease { id: Secret::from("lease/1"), duration, is_renewable: false });
         Ok(Reading { text, lease })
     }
 }
@@ -113,7 +123,11 @@ async fn in_effect(resolver: Resolver, text: &str) -> (Engine, Arc<Slot>) {
 fn begins_with(letter: char) -> impl Fn(&[Secret]) -> Result<Made<String>, String> + Send + Sync {
     move |texts| {
         let text = texts[0].expose();
-        if text.starts_with(letter) { Ok(Made::Ready(text.to_owned())) } else { Err("another letter".to_owned()) }
+        if text.starts_with(letter) {
+            Ok(Made::Ready(text.to_owned()))
+        } else {
+            Err("another letter".to_owned())
+        }
     }
 }
 
@@ -144,8 +158,7 @@ async fn a_candidate_that_is_dropped_leaves_no_trace() {
     let last_known_good = Some(kept_in(directories.0.path(), directories.1.path()));
     let (book, other) = (Book::of(&[("a", "a1"), ("b", "b1")]), Book::of(&[("a", "other"), ("c", "c")]));
     let resolver = vaults(&[("v", "one", &book)], 600);
-    let engine =
-        Engine::start_with(resolver, EngineOptions { last_known_good, ..EngineOptions::default() });
+    let engine = Engine::start_with(resolver, EngineOptions { last_known_good, ..EngineOptions::default() });
     let texts = [template("{vault://v/a}"), template("x{vault://v/b}")];
     let slots = engine.slots(&texts);
     engine.settled(&slots).await;
@@ -236,7 +249,11 @@ async fn a_vault_that_moves_is_read_at_its_new_place_and_its_old_values_serve_ti
     assert_eq!((value(&own).as_deref(), value(&slot).as_deref()), (Some("new"), Some("old 2")));
     let reads = new.reads();
     candidate.commit();
-    assert_eq!((value(&own).as_deref(), value(&slot).as_deref()), (Some("new"), Some("new")), "both are filled");
+    assert_eq!(
+        (value(&own).as_deref(), value(&slot).as_deref()),
+        (Some("new"), Some("new")),
+        "both are filled"
+    );
     assert_eq!(engine.status().references[0].users, 2);
     new.write("a", "newer");
     sleep(s(64)).await;
@@ -348,7 +365,10 @@ async fn what_is_to_be_done_at_the_commit_is_done_then_and_once() {
     change("bad").await;
     assert!(done.lock().unwrap().is_empty() && derived.load().is_none() && derived.problem().is_none());
     candidate.commit();
-    assert_eq!((done.lock().unwrap().as_slice(), is_now(&derived)), (&["4".to_owned()][..], Some("4".into())));
+    assert_eq!(
+        (done.lock().unwrap().as_slice(), is_now(&derived)),
+        (&["4".to_owned()][..], Some("4".into()))
+    );
     change("5").await;
     assert_eq!((done.lock().unwrap().join(" "), is_now(&derived)), ("4 5".to_owned(), Some("5".into())));
     change("panics").await;
@@ -365,7 +385,8 @@ async fn a_vault_that_hangs_delays_only_who_waits_for_it() {
     let (engine, slot) = in_effect(vaults(&[("v", "one", &book)], 60), "{vault://v/a}").await;
     let both = || vaults(&[("v", "one", &book), ("h", "two", &hanging)], 60);
     let candidate = engine.prepare(both());
-    let (late, fine) = (candidate.slot(&template("{vault://h/h}")), candidate.slot(&template("x{vault://v/a}")));
+    let (late, fine) =
+        (candidate.slot(&template("{vault://h/h}")), candidate.slot(&template("x{vault://v/a}")));
     let began = Instant::now();
     candidate.settled(began + s(5)).await;
     assert_eq!((began.elapsed(), value(&fine).as_deref()), (s(5), Some("x1")));
@@ -391,6 +412,54 @@ async fn a_vault_that_hangs_delays_only_who_waits_for_it() {
     assert!(Arc::ptr_eq(&shared, &late) && value(&own).is_none());
     next.commit();
     assert_eq!(hanging.reads(), 1, "one read is enough");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_at_the_commit_is_not_asked_twice() {
+    let book = Book::of(&[("a", r#"{"one":"1","two":"2"}"#), ("b", "b")]);
+    let (engine, slot) = in_effect(vaults(&[("v", "one", &book)], 600), "{vault://v/a/one}").await;
+    book.hangs.store(true, Ordering::SeqCst);
+    // A reference of its own in a secret that is known, and a secret of its own.
+    let candidate = engine.prepare(vaults(&[("v", "one", &book)], 600));
+    let slots = candidate.slots(&[template("{vault://v/a/two}"), template("{vault://v/b}")]);
+    candidate.settled(Instant::now() + s(1)).await;
+    assert_eq!(book.reads(), 3);
+    candidate.commit();
+    // Whoever waits for it now is told at its end.
+    let settled = async {
+        engine.settled(&slots).await;
+        (value(&slots[0]), value(&slots[1]))
+    };
+    let answer = async {
+        sleep(s(1)).await;
+        book.answer();
+    };
+    let (shown, ()) = timeout(s(2), futures_util::future::join(settled, answer)).await.unwrap();
+    assert_eq!(shown, (Some("2".into()), Some("b".into())));
+    sleep(s(500)).await;
+    assert_eq!((book.reads(), value(&slot).as_deref()), (3, Some("1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_blanks_nothing_that_came_while_the_candidate_waited() {
+    let (old, new) = (Book::of(&[("a", "old")]), Book::of(&[]));
+    old.hangs.store(true, Ordering::SeqCst);
+    let engine = Engine::start(vaults(&[("v", "one", &old)], 60));
+    let slot = engine.slot(&template("{vault://v/a}"));
+    for hangs in [false, true] {
+        // The place where it moves to has nothing yet, or does not answer.
+        new.hangs.store(hangs, Ordering::SeqCst);
+        let candidate = engine.prepare(vaults(&[("v", if hangs { "two" } else { "three" }, &new)], 60));
+        let own = candidate.slot(&template("{vault://v/a}"));
+        candidate.settled(Instant::now() + s(1)).await;
+        assert_eq!(value(&own).is_some(), hangs, "there was nothing to go on with when it began");
+        if !hangs {
+            old.answer();
+            engine.settled(std::slice::from_ref(&slot)).await;
+        }
+        candidate.commit();
+        assert_eq!((value(&own).as_deref(), value(&slot).as_deref()), (Some("old"), Some("old")));
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -483,6 +552,43 @@ async fn a_candidate_reads_what_was_kept_and_its_commit_does_the_rest() {
     assert_eq!((value(&slots[0]), value(&slots[1]).as_deref()), (None, Some("2")));
 }
 
+/// A first configuration that takes long, or is refused: what was kept for it waits for the next.
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_is_not_thrown_away_while_a_configuration_is_prepared() {
+    let (directory, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (book, other) = (Book::of(&[("a", "1")]), Book::of(&[("c", "c")]));
+    let start = |resolver| {
+        let last_known_good = Some(kept_in(directory.path(), keys.path()));
+        Engine::start_with(resolver, EngineOptions { last_known_good, ..EngineOptions::default() })
+    };
+    let prepare = async |engine: &Engine| {
+        let candidate = engine.prepare(vaults(&[("v", "one", &book), ("w", "two", &other)], 60));
+        let slot = candidate.slot(&template("{vault://v/a}"));
+        candidate.settled(Instant::now() + s(5)).await;
+        (candidate, slot)
+    };
+    let engine = start(nothing());
+    let (candidate, slot) = prepare(&engine).await;
+    candidate.commit();
+    engine.flush().await;
+    drop((engine, slot));
+
+    let engine = start(vaults(&[("w", "two", &other)], 60));
+    sleep(s(100)).await;
+    book.hangs.store(true, Ordering::SeqCst);
+    let (candidate, slot) = prepare(&engine).await;
+    let _standing = engine.slot(&template("{vault://w/c}"));
+    engine.refresh(&Nudge::All).await;
+    let before = fs::read(directory.path().join("values")).unwrap();
+    engine.flush().await;
+    assert_ne!(fs::read(directory.path().join("values")).unwrap(), before);
+    drop((candidate, slot, engine));
+    book.answer();
+    book.is_away.store(true, Ordering::SeqCst);
+    let (_candidate, slot) = prepare(&start(nothing())).await;
+    assert_eq!(value(&slot).as_deref(), Some("1"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn sessions_of_both_go_on() {
     let (book, other) = (Book::of(&[("a", "1")]), Book::of(&[("a", "2")]));
@@ -501,6 +607,24 @@ async fn sessions_of_both_go_on() {
     engine.refresh(&Nudge::All).await;
     candidate.commit();
     assert_eq!(requests(), [1, 2], "that of the candidate, and that which was there");
+
+    // One that was opened for what is in effect while a candidate waited. Nothing listens there.
+    let unreachable = |token: &str| {
+        let config = json!({"token": token, "host": "127.0.0.1", "port": 1, "protocol": "http"});
+        let settings = Settings::from_entity(Kind::Hcv, config.as_object().unwrap());
+        nothing().with_vault("x", settings, Origin::default())
+    };
+    let failed = || {
+        let vaults = engine.status().vaults;
+        vaults.iter().map(|vault| vault.requests.failed).collect::<Vec<_>>()
+    };
+    engine.prepare(unreachable("t")).commit();
+    assert!(failed().is_empty());
+    let candidate = engine.prepare(unreachable("t"));
+    let slot = engine.slot(&template("{vault://x/a}"));
+    engine.settled(&[slot]).await;
+    candidate.commit();
+    assert_eq!(failed(), [1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -556,7 +680,11 @@ async fn two_candidates_at_a_time_are_no_trouble() {
     let shown = || [&slot, &of_first, &of_second].map(|slot| value(slot).unwrap()).join(" ");
     assert_eq!(shown(), "2 x1 x2");
     sleep(s(65)).await;
-    assert_eq!((shown().as_str(), one.reads()), ("2 x1 x2", 2), "it reads by itself what nobody else does any longer");
+    assert_eq!(
+        (shown().as_str(), one.reads()),
+        ("2 x1 x2", 2),
+        "it reads by itself what nobody else does any longer"
+    );
     one.write("a", "3");
     first.settled(soon()).await;
     first.commit();
