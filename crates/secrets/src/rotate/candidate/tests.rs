@@ -585,8 +585,17 @@ async fn what_was_kept_is_not_thrown_away_while_a_configuration_is_prepared() {
     drop((candidate, slot, engine));
     book.answer();
     book.is_away.store(true, Ordering::SeqCst);
-    let (_candidate, slot) = prepare(&start(nothing())).await;
+    let engine = start(nothing());
+    let (candidate, slot) = prepare(&engine).await;
     assert_eq!(value(&slot).as_deref(), Some("1"));
+    candidate.commit();
+    // The place where it moves to says that there is none: what was kept does not come back by the commit.
+    let moved = engine.prepare(vaults(&[("v", "three", &Book::of(&[]))], 60));
+    let own = moved.slot(&template("{vault://v/a}"));
+    moved.settled(soon()).await;
+    assert_eq!((value(&own), value(&slot).as_deref()), (None, Some("1")));
+    moved.commit();
+    assert_eq!((value(&own), value(&slot)), (None, None));
 }
 
 #[tokio::test(start_paused = true)]
