@@ -10,15 +10,17 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::backoff::Backoff;
 use crate::settings::Settings;
 
 /// How often what is absent is looked for again, unless `neg_ttl` says otherwise.
 const LOOK_AGAIN: Duration = Duration::from_secs(60);
 /// `resurrect_ttl` when none is given: Kong's 1e8 seconds, about three years.
 const RESURRECT: Duration = Duration::from_secs(100_000_000);
-/// The first pause after a failure; it doubles up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// After a failure that may pass.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// After one that lasts until something is changed: up to `neg_ttl`.
+const LASTING: Backoff = Backoff::new(Duration::from_secs(1), Duration::MAX);
 /// How much later than its ttl a value may be due, so that what was read together is not read together for ever.
 const SPREAD: f64 = 0.05;
 /// A value that may not be used for long after its ttl is read again this much before its end, or a fifth of its time:
@@ -53,6 +55,14 @@ impl Policy {
         }
     }
 
+    /// The same for a value that was lent for so long: after that it is of no use.
+    #[must_use]
+    pub fn within(self, lent_for: Option<Duration>) -> Self {
+        let Some(lent_for) = lent_for else { return self };
+        let ttl = self.ttl.map_or(lent_for, |ttl| ttl.min(lent_for));
+        Self { ttl: Some(ttl), resurrect: self.resurrect.min(lent_for.saturating_sub(ttl)), ..self }
+    }
+
     /// Until when a value that was read at `read` may be used; `None`: without end.
     pub fn usable_until(&self, read: Instant) -> Option<Instant> {
         let ttl = self.ttl?;
@@ -82,13 +92,11 @@ pub enum Failure {
 /// The pause before the next attempt, after `failures` in a row (the one just now included). `luck` is a random
 /// number from 0 to 1: half of a pause is random, so that many who failed together do not come back together.
 pub fn pause(failures: u32, failure: Failure, neg_ttl: Duration, luck: f64) -> Duration {
-    let doubled = FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures.saturating_sub(1).min(16)));
-    let longest = match failure {
-        Failure::Transient(_) => MAX_PAUSE,
-        Failure::Lasting => neg_ttl,
+    let backoff = match failure {
+        Failure::Transient(_) => BACKOFF,
+        Failure::Lasting => LASTING.at_most(neg_ttl),
     };
-    let pause = doubled.min(longest);
-    let random = pause.mul_f64(0.5 + luck.clamp(0.0, 1.0) / 2.0);
+    let random = backoff.random_after(failures.max(1), luck);
     match failure {
         Failure::Transient(Some(named)) => named.max(random),
         _ => random,
@@ -135,6 +143,29 @@ mod tests {
         }
         assert_eq!(after(policy(json!({"ttl": 100})).due(read, 1.0)), Some(105));
         assert_eq!(after(policy(json!({"ttl": 100, "resurrect_ttl": 0})).due(read, 1.0)), Some(95));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_lent_is_of_no_use_after_that() {
+        let read = Instant::now();
+        let after = |at: Option<Instant>| at.map(|at| (at - read).as_secs());
+        // (config, lent for, due after, usable for)
+        let cases = [
+            (json!({"ttl": 30}), None, Some(30), Some(100_000_030)),
+            (json!({"ttl": 30}), Some(s(3600)), Some(30), Some(3600)),
+            (json!({"ttl": 30, "resurrect_ttl": 60}), Some(s(3600)), Some(30), Some(90)),
+            (json!({"ttl": 300}), Some(s(60)), Some(50), Some(60)),
+            (json!({}), Some(s(60)), Some(50), Some(60)),
+            (json!({}), Some(s(0)), Some(0), Some(0)),
+        ];
+        for (config, lent_for, due, usable) in cases {
+            let policy = policy(config.clone()).within(lent_for);
+            assert_eq!(
+                (after(policy.due(read, 0.0)), after(policy.usable_until(read))),
+                (due, usable),
+                "{config}"
+            );
+        }
     }
 
     #[test]

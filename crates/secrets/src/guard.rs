@@ -10,16 +10,16 @@ use async_trait::async_trait;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::secret::Secret;
-use crate::vault::{Read, SessionStatus, Vault, VaultError};
+use crate::backoff::Backoff;
+use crate::vault::{Read, Reading, SessionStatus, Vault, VaultError};
 
 /// How many requests to one vault may be under way, unless told otherwise.
 pub const AT_ONCE: usize = 8;
 /// So many failures in a row open the circuit.
 const OPENS_AFTER: u32 = 5;
-/// For how long it opens first; each further time twice as long, up to the second.
+/// For how long it opens first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(30);
+const BACKOFF: Backoff = Backoff::new(FIRST_PAUSE, Duration::from_secs(30));
 
 /// A vault behind its guard.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ struct State {
 #[derive(Debug)]
 struct Open {
     until: Instant,
-    pause: Duration,
+    /// How often it has opened in a row.
+    times: u32,
     /// Whether somebody is trying if the vault is back.
     probing: bool,
     why: String,
@@ -115,7 +116,7 @@ impl Guard {
         Err(held)
     }
 
-    fn leave(&self, outcome: &Result<Secret, VaultError>) {
+    fn leave<T>(&self, outcome: &Result<T, VaultError>) {
         let mut state = self.state();
         match outcome {
             Ok(_) => state.counts.succeeded += 1,
@@ -131,22 +132,22 @@ impl Guard {
         };
         state.failures = state.failures.saturating_add(1);
         let asked = error.retry_after();
-        let was_open = state.open.as_ref().map(|open| (open.pause, open.probing));
+        let was_open = state.open.as_ref().map(|open| (open.times, open.probing));
         if asked.is_none() && state.failures < OPENS_AFTER && was_open.is_none() {
             return;
         }
-        let pause = match was_open {
+        let times = match was_open {
             // A request that was under way when the circuit opened: nothing new.
-            Some((pause, false)) => pause,
-            Some((pause, true)) => (pause * 2).min(MAX_PAUSE),
-            None => FIRST_PAUSE,
+            Some((times, false)) => times,
+            Some((times, true)) => times.saturating_add(1),
+            None => 1,
         };
-        let random = pause.mul_f64(0.5 + fastrand::f64() / 2.0);
+        let random = BACKOFF.random_after(times, fastrand::f64());
         let until = Instant::now() + asked.map_or(random, |asked| asked.max(random));
         if was_open.is_none() {
             tracing::warn!(%error, "the vault fails; asking it less");
         }
-        state.open = Some(Open { until, pause, probing: false, why: error.to_string() });
+        state.open = Some(Open { until, times, probing: false, why: error.to_string() });
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -172,7 +173,7 @@ impl Drop for Entered<'_> {
 
 #[async_trait]
 impl Vault for Guard {
-    async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
+    async fn read(&self, request: &Read<'_>) -> Result<Reading, VaultError> {
         // Never closed, so never an error.
         let _permit = self.permits.acquire().await.ok();
         self.enter()?;
@@ -209,6 +210,7 @@ mod tests {
 
     use super::*;
     use crate::kind::Kind;
+    use crate::secret::Secret;
     use crate::settings::Settings;
     use crate::trail::Trail;
 
@@ -224,7 +226,7 @@ mod tests {
 
     #[async_trait]
     impl Vault for Flaky {
-        async fn read(&self, _: &Read<'_>) -> Result<Secret, VaultError> {
+        async fn read(&self, _: &Read<'_>) -> Result<Reading, VaultError> {
             self.asked.fetch_add(1, Ordering::SeqCst);
             let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
             self.most.fetch_max(now, Ordering::SeqCst);
@@ -241,7 +243,7 @@ mod tests {
                     retry_after: self.retry_after,
                 });
             }
-            Ok(Secret::from("value"))
+            Ok(Secret::from("value").into())
         }
     }
 

@@ -4,6 +4,7 @@
 use thiserror::Error;
 
 use crate::field::{Field, env, fs, hcv};
+use crate::settings::{FieldError, Settings};
 
 /// A kind of vault that this build can use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -24,6 +25,18 @@ pub struct UnknownKind {
     pub name: String,
     /// Whether Kong has a kind of this name.
     pub known_elsewhere: bool,
+}
+
+/// What is true of every vault of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Properties {
+    /// It is reached over a network and needs a login. Such a vault may be away, so its values are written to the file
+    /// of last known good values; and it is not asked for the settings of other vaults, which are read before any login.
+    pub is_remote: bool,
+    /// Its values are in files, which are watched.
+    pub has_files: bool,
+    /// A resource with a key may also mean another resource, so that what one read gives is not for all keys.
+    pub key_names_resource: bool,
 }
 
 /// Names of kinds that Kong has and this build has not.
@@ -53,6 +66,44 @@ impl Kind {
             Self::Env => "env",
             Self::Fs => "fs",
             Self::Hcv => "hcv",
+        }
+    }
+
+    /// What is true of every vault of this kind.
+    pub const fn properties(self) -> Properties {
+        let local = Properties { is_remote: false, has_files: false, key_names_resource: false };
+        match self {
+            Self::Env => local,
+            Self::Fs => Properties { has_files: true, key_names_resource: true, ..local },
+            Self::Hcv => Properties { is_remote: true, ..local },
+        }
+    }
+
+    /// Whether references in the settings of other vaults may point to it.
+    pub const fn may_fill_settings(self) -> bool {
+        !self.properties().is_remote
+    }
+
+    /// Whether its values are kept for when it cannot be reached.
+    pub const fn is_kept(self) -> bool {
+        self.properties().is_remote
+    }
+
+    /// The names of the kinds of which something is true, for people: `env or fs`.
+    pub fn names_of(is_so: impl Fn(Self) -> bool) -> String {
+        let names: Vec<_> = Self::ALL.into_iter().filter(|kind| is_so(*kind)).map(Self::name).collect();
+        match names.split_last() {
+            Some((last, [])) => (*last).to_owned(),
+            Some((last, others)) => format!("{} or {last}", others.join(", ")),
+            None => "none".to_owned(),
+        }
+    }
+
+    /// What is wrong with settings of this kind as a whole, where each by itself is right.
+    pub(crate) fn conflicts(self, settings: &Settings) -> Vec<FieldError> {
+        match self {
+            Self::Env | Self::Fs => Vec::new(),
+            Self::Hcv => hcv::conflicts(settings),
         }
     }
 
@@ -87,6 +138,15 @@ mod tests {
         }
         assert!(reserved_prefixes().is_sorted());
         assert!(!Kind::parse("hvc").unwrap_err().known_elsewhere);
+    }
+
+    #[test]
+    fn what_needs_no_login_may_fill_the_settings_of_what_does() {
+        assert_eq!(Kind::names_of(Kind::may_fill_settings), "env or fs");
+        assert_eq!(Kind::names_of(Kind::is_kept), "hcv");
+        assert_eq!(Kind::names_of(|kind| kind.properties().has_files), "fs");
+        assert_eq!(Kind::names_of(|_| true), "env, fs or hcv");
+        assert_eq!(Kind::names_of(|_| false), "none");
     }
 
     #[test]

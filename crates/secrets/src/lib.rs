@@ -37,6 +37,7 @@
 
 #[cfg(feature = "backends")]
 pub mod backend;
+pub mod backoff;
 #[cfg(feature = "backends")]
 pub mod bundle;
 #[cfg(feature = "backends")]
@@ -49,6 +50,7 @@ pub mod field;
 pub mod fuzzing;
 #[cfg(feature = "backends")]
 pub mod guard;
+pub mod hashed;
 #[cfg(feature = "backends")]
 mod io_reason;
 #[cfg(feature = "backends")]

@@ -50,6 +50,19 @@ pub struct TokenClient {
     pub unstated_life: Duration,
 }
 
+/// What whoever configures a client calls these, for hints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FieldNames {
+    /// [`TokenClient::endpoint`].
+    pub endpoint: &'static str,
+    /// [`TokenClient::client_id`].
+    pub client_id: &'static str,
+    /// [`TokenClient::client_secret`].
+    pub client_secret: &'static str,
+    /// [`TokenClient::audiences`].
+    pub audiences: &'static str,
+}
+
 /// How a client shows its secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClientAuthentication {
@@ -328,29 +341,28 @@ impl OAuth2Error {
         matches!(self, Self::Refused { status: 400 | 401 | 403, .. })
     }
 
-    /// What to do about it, for people.
-    pub fn hint(&self) -> Option<String> {
+    /// What to do about it, for people who know the fields by these names.
+    pub fn hint(&self, names: &FieldNames) -> Option<String> {
+        let FieldNames { endpoint, client_id, client_secret, audiences } = names;
         let hint = match self {
-            Self::Transport(TransportError::Untrusted(Untrusted::HostMismatch)) => {
-                "the host in oauth2_token_endpoint must be one of the names (subjectAltName) in the provider's certificate"
-            }
-            Self::Transport(cause) => {
-                return cause.hint().map(|hint| format!("{hint} (oauth2_token_endpoint)"));
-            }
+            Self::Transport(TransportError::Untrusted(Untrusted::HostMismatch)) => format!(
+                "the host in {endpoint} must be one of the names (subjectAltName) in the provider's certificate"
+            ),
+            Self::Transport(cause) => return cause.hint().map(|hint| format!("{hint} ({endpoint})")),
             Self::Refused { text, .. } if text.contains("Client sent an HTTP request to an HTTPS server") => {
-                "the provider speaks TLS: oauth2_token_endpoint must begin with https://"
+                format!("the provider speaks TLS: {endpoint} must begin with https://")
             }
-            Self::Refused { status: 400 | 401 | 403, .. } => {
-                "check oauth2_client_id, oauth2_client_secret and oauth2_audiences, and that the client may use the \
-                 client-credentials grant for this audience"
-            }
-            Self::Refused { status: 404 | 405, .. } | Self::NotAToken { .. } => {
-                "check that oauth2_token_endpoint is the token endpoint itself, as in the provider's \
+            Self::Refused { status: 400 | 401 | 403, .. } => format!(
+                "check {client_id}, {client_secret} and {audiences}, and that the client may use this grant for this \
+                 audience"
+            ),
+            Self::Refused { status: 404 | 405, .. } | Self::NotAToken { .. } => format!(
+                "check that {endpoint} is the token endpoint itself, as in the provider's \
                  /.well-known/openid-configuration"
-            }
-            Self::Refused { .. } => "see the identity provider's log",
+            ),
+            Self::Refused { .. } => "see the identity provider's log".to_owned(),
         };
-        Some(hint.to_owned())
+        Some(hint)
     }
 }
 
@@ -412,6 +424,40 @@ mod tests {
         let endpoint = Url::parse("https://idp.test/token").unwrap();
         let client = TokenClient::new(endpoint, Secret::from("client"), Secret::from("s3cr3t/+"));
         TokenClient { authentication, ..client }
+    }
+
+    #[test]
+    fn hints_name_the_fields_as_their_users_know_them() {
+        let names = FieldNames {
+            endpoint: "the.endpoint",
+            client_id: "the.id",
+            client_secret: "the.secret",
+            audiences: "the.audience",
+        };
+        let refused = |status, text: &str| OAuth2Error::Refused {
+            endpoint: "https://idp.test/token".to_owned(),
+            status,
+            text: text.to_owned(),
+        };
+        let not_a_token = OAuth2Error::NotAToken {
+            endpoint: "https://idp.test/token".to_owned(),
+            status: 200,
+            what: "with text/html".to_owned(),
+        };
+        let untrusted = OAuth2Error::Transport(TransportError::Untrusted(Untrusted::HostMismatch));
+        let cases: [(OAuth2Error, &[&str]); 6] = [
+            (refused(401, "invalid_client"), &["the.id", "the.secret", "the.audience"]),
+            (refused(404, "not found"), &["the.endpoint"]),
+            (refused(400, "Client sent an HTTP request to an HTTPS server."), &["the.endpoint", "https://"]),
+            (refused(500, "it broke"), &[]),
+            (not_a_token, &["the.endpoint"]),
+            (untrusted, &["the.endpoint"]),
+        ];
+        for (error, named) in cases {
+            let hint = error.hint(&names).unwrap();
+            assert!(named.iter().all(|name| hint.contains(name)), "{error}: {hint}");
+            assert!(!hint.contains("oauth2_"), "{hint}");
+        }
     }
 
     /// The form of a request, decoded.

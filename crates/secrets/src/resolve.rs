@@ -11,6 +11,7 @@ mod target;
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -30,7 +31,7 @@ use crate::settings::{FieldError, Settings};
 use crate::subkey::{self, Members, SubkeyError};
 use crate::template::{Part, Template};
 use crate::trail::Trail;
-use crate::vault::{Read, Vault, VaultError};
+use crate::vault::{Read, Reading, Vault, VaultError};
 use flight::Flights;
 use sessions::{Session, SessionKey, Sessions};
 
@@ -46,6 +47,8 @@ pub(crate) struct Fetched {
     text: Secret,
     /// Whether the key is still to be picked from it.
     key_counts: bool,
+    /// For how long it may be used, where the vault has only lent it.
+    lent_for: Option<Duration>,
 }
 
 /// Picks from what one read gave. Its JSON is taken apart once, however many references share the read.
@@ -61,7 +64,7 @@ pub struct Resolver {
     env: Arc<Env>,
     trust: Trust,
     sessions: Sessions,
-    flights: Flights<FetchKey, Result<Secret, VaultError>>,
+    flights: Flights<FetchKey, Result<Reading, VaultError>>,
 }
 
 /// A vault by the name that references use.
@@ -173,7 +176,7 @@ impl Resolver {
         let (vault, effective) = self.vault_for(reference, trail, names).await?;
         let read = |resource: String| self.read(&vault, &effective, resource, reference.version(), trail);
         let absent = match read(reference.resource().to_owned()).await {
-            Ok(text) => return Ok(Fetched { text, key_counts: true }),
+            Ok(reading) => return Ok(Fetched::of(reading, true)),
             Err(absent @ VaultError::Absent { .. }) => absent,
             Err(error) => return Err(ResolveError::Vault(error)),
         };
@@ -182,7 +185,7 @@ impl Resolver {
             return Err(ResolveError::absent(absent, reference, key));
         };
         match read(other).await {
-            Ok(text) => Ok(Fetched { text, key_counts: false }),
+            Ok(reading) => Ok(Fetched::of(reading, false)),
             // The first absence is the one that was asked for; other trouble says more than it.
             Err(VaultError::Absent { .. }) => Err(ResolveError::absent(absent, reference, key)),
             Err(error) => Err(ResolveError::Vault(error)),
@@ -226,8 +229,8 @@ impl Resolver {
                 field: field.name,
                 source: Box::new(error),
             };
-            if let Some(remote) = template.references().find(|inner| self.is_remote(inner)) {
-                return Err(in_field(ResolveError::NotLocal { reference: remote.to_string() }));
+            if let Some(wrong) = template.references().find(|inner| !self.may_fill_settings(inner)) {
+                return Err(in_field(ResolveError::NotLocal { reference: wrong.to_string() }));
             }
             let text = Box::pin(self.fill_within(template, trail, names)).await.map_err(in_field)?;
             let settings = filled.unwrap_or_else(|| written.settings.clone()).filled(field, &text);
@@ -259,12 +262,10 @@ impl Resolver {
         Ok((configured, Arc::new(Effective::of(overlaid.settings))))
     }
 
-    /// Vault fields may only refer to what needs no login of its own.
-    fn is_remote(&self, reference: &Reference) -> bool {
-        let configured = self.vaults.get(reference.name());
-        configured.is_some_and(|configured| {
-            configured.settings.as_ref().is_ok_and(|s| s.settings.kind() == Kind::Hcv)
-        })
+    /// Vault fields may only refer to what needs no login of its own. (What is unknown or wrong is told by itself.)
+    fn may_fill_settings(&self, reference: &Reference) -> bool {
+        let configured = self.vaults.get(reference.name()).map(|configured| &configured.settings);
+        !matches!(configured, Some(Ok(known)) if !known.settings.kind().may_fill_settings())
     }
 
     fn unknown(&self, name: &str) -> ResolveError {
@@ -375,7 +376,7 @@ impl Resolver {
         resource: String,
         version: Option<Version>,
         trail: &Trail,
-    ) -> Result<Secret, VaultError> {
+    ) -> Result<Reading, VaultError> {
         let key = (effective.request, resource.clone(), version);
         let (vault, effective, trail) = (Arc::clone(vault), Arc::clone(effective), trail.clone());
         let fetch = async move {
@@ -387,10 +388,13 @@ impl Resolver {
 }
 
 impl Fetched {
-    /// As if this had been read.
-    #[cfg(test)]
-    pub(crate) fn of(text: &str) -> Self {
-        Self { text: Secret::from(text), key_counts: true }
+    pub(crate) fn of(Reading { text, lease }: Reading, key_counts: bool) -> Self {
+        Self { text, key_counts, lent_for: lease.map(|lease| lease.duration) }
+    }
+
+    /// For how long it may be used, where the vault has only lent it.
+    pub(crate) fn lent_for(&self) -> Option<Duration> {
+        self.lent_for
     }
 
     /// What picks from it, for one reference or many.

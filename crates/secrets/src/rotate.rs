@@ -183,12 +183,6 @@ impl Engine {
         self.candidate(None)
     }
 
-    /// Takes over another configuration of vaults at once. What changes by it is fetched anew; until that is done the
-    /// old values serve.
-    pub fn reconfigure(&self, resolver: Resolver) {
-        self.prepare(resolver).commit();
-    }
-
     /// Writes the last known good values now, if they are kept and something has changed. For the end of a program:
     /// meanwhile they are written by themselves, a second after a change.
     pub async fn flush(&self) {

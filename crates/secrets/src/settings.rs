@@ -12,7 +12,7 @@ use std::fmt::{self, Debug, Formatter, Write as _};
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 
-use crate::field::{Exposure, Field, Setting, Type, hcv};
+use crate::field::{Exposure, Field, Setting, Type};
 use crate::kind::Kind;
 use crate::nearest::did_you_mean;
 use crate::reference::{OptionValue, Reference};
@@ -201,9 +201,7 @@ impl Settings {
         let required = self.kind.fields().iter().filter(|field| field.required && !self.is_set(field.name));
         let mut errors: Vec<_> =
             required.map(|field| FieldError::new(field.name, "required field missing")).collect();
-        if self.kind == Kind::Hcv {
-            errors.extend(hcv::conflicts(self));
-        }
+        errors.extend(self.kind.conflicts(self));
         errors
     }
 

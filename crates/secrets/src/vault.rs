@@ -21,8 +21,8 @@ use crate::trail::Trail;
 /// reference cannot override, so it is where logins and connections are shared.
 #[async_trait]
 pub trait Vault: Debug + Send + Sync {
-    /// Reads one resource, whole: text, or the JSON text of an object.
-    async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError>;
+    /// Reads one resource, whole.
+    async fn read(&self, request: &Read<'_>) -> Result<Reading, VaultError>;
 
     /// Another resource that a reference with a key may mean, tried when the first is absent; no key is picked
     /// from it.
@@ -68,6 +68,33 @@ pub struct Read<'a> {
     pub version: Option<Version>,
     /// Where the steps are noted.
     pub trail: &'a Trail,
+}
+
+/// What a read gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// Text, or the JSON text of an object.
+    pub text: Secret,
+    /// For how long the vault has given it; `None` where it says nothing of that.
+    pub lease: Option<Lease>,
+}
+
+/// The loan of a secret that the vault takes back: credentials made for one reader, say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// What the vault calls it; whoever may write to the vault could end it by that.
+    pub id: Secret,
+    /// From the read on. After that the secret is of no use any longer.
+    pub duration: Duration,
+    /// Whether the vault may give it for longer.
+    pub is_renewable: bool,
+}
+
+impl From<Secret> for Reading {
+    /// What is not on loan.
+    fn from(text: Secret) -> Self {
+        Self { text, lease: None }
+    }
 }
 
 /// Who has to act when a read fails.

@@ -35,9 +35,10 @@ pub(super) fn faults(vaults: &[(String, VaultEntity)]) -> Vec<Fault> {
     for (from, (path, vault)) in vaults.iter().enumerate() {
         for (field, reference) in vault.settings.references() {
             let (to, kind) = target(&reference, vaults, &index);
-            if let Some(kind) = kind.filter(|kind| !matches!(kind, Kind::Env | Kind::Fs)) {
+            if let Some(kind) = kind.filter(|kind| !kind.may_fill_settings()) {
                 let message = format!(
-                    "a field of a vault may refer to an env or fs vault only, not to {}",
+                    "a field of a vault may refer to an {} vault only, not to {}",
+                    Kind::names_of(Kind::may_fill_settings),
                     kind.name()
                 );
                 let violation = violation(path, vault, field, message);
@@ -164,6 +165,9 @@ fn violation(path: &str, vault: &VaultEntity, field: &'static str, message: Stri
     let spellings = vault.kind.field(field).into_iter().flat_map(|field| field.spellings());
     let written = spellings.filter_map(|name| Some((name, *vault.field_positions.get(name)?))).next();
     let (name, position) = written.unwrap_or((field, vault.position));
-    let hint = "take the value from an env or fs vault that needs nothing itself, such as {vault://env/name}";
+    let hint = format!(
+        "take the value from an {} vault that needs nothing itself, such as {{vault://env/name}}",
+        Kind::names_of(Kind::may_fill_settings)
+    );
     Violation::error(format!("{path}.config.{name}"), Some(position), message).with_hint(hint)
 }

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::nearest::nearest;
 use crate::reference::Version;
 use crate::secret::Secret;
-use crate::vault::{Read, Vault, VaultError};
+use crate::vault::{Read, Reading, Vault, VaultError};
 
 /// A snapshot of environment variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,12 +28,12 @@ impl Env {
 
 #[async_trait]
 impl Vault for Env {
-    async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
+    async fn read(&self, request: &Read<'_>) -> Result<Reading, VaultError> {
         let mut step = request.trail.step("read the environment");
         let prefix = request.settings.text("prefix");
         let name = variable(prefix.as_ref().map_or("", Secret::expose), request.resource, request.version);
         step.fact("variable", &name);
-        step.done(self.get(&name).cloned().ok_or_else(|| {
+        step.done(self.get(&name).cloned().map(Reading::from).ok_or_else(|| {
             let near = nearest(&name, self.0.keys().map(String::as_str));
             let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
             VaultError::Absent {

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::io_reason::io_reason;
 use crate::secret::Secret;
-use crate::vault::{Read, Vault, VaultError};
+use crate::vault::{Read, Reading, Vault, VaultError};
 
 /// Larger files are no secrets but accidents.
 const MAX_BYTES: u64 = 1024 * 1024;
@@ -39,13 +39,14 @@ impl Fs {
 
 #[async_trait]
 impl Vault for Fs {
-    async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
+    async fn read(&self, request: &Read<'_>) -> Result<Reading, VaultError> {
         let mut step = request.trail.step("read the file");
         step.fact("directory", self.prefix.display());
         step.fact("file", request.resource);
         let (prefix, resource) = (self.prefix.clone(), request.resource.to_owned());
         let read = tokio::task::spawn_blocking(move || read_file(&prefix, &resource)).await;
-        step.done(read.unwrap_or_else(|_| Err(unusable("the read was cancelled", ""))))
+        let read = read.unwrap_or_else(|_| Err(unusable("the read was cancelled", "")));
+        step.done(read.map(Reading::from))
     }
 
     fn alternative(&self, resource: &str, key: &str) -> Option<String> {

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::client::{Client, Trust};
 use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
-use crate::vault::{Read, SessionStatus, Vault, VaultError};
+use crate::vault::{Read, Reading, SessionStatus, Vault, VaultError};
 
 use api::Api;
 use login::Login;
@@ -46,7 +46,7 @@ impl Hcv {
 
 #[async_trait]
 impl Vault for Hcv {
-    async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
+    async fn read(&self, request: &Read<'_>) -> Result<Reading, VaultError> {
         let (trail, path) = (request.trail, digest(request));
         let mut token = self.tokens.take(&self.login, &self.api, trail).await?;
         let mut outcome = kv::read(&self.api, &token.secret, request).await;
@@ -62,7 +62,7 @@ impl Vault for Hcv {
         if matches!(outcome, Ok(_) | Err(VaultError::Absent { .. })) {
             self.tokens.accepted(&token, path, replaced);
         }
-        outcome
+        outcome.map(Reading::from)
     }
 
     fn session(&self) -> SessionStatus {

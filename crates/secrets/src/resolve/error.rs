@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::kind::Kind;
 use crate::reference::{Reference, ReferenceError};
 use crate::settings::FieldError;
 use crate::subkey::SubkeyError;
@@ -53,7 +54,7 @@ pub enum ResolveError {
         source: Box<ResolveError>,
     },
     /// A vault's field refers to a vault that needs a login.
-    #[error("{reference} is not in a vault of kind env or fs")]
+    #[error("{reference} is not in a vault of kind {}", Kind::names_of(Kind::may_fill_settings))]
     NotLocal {
         /// The reference.
         reference: String,
@@ -142,9 +143,10 @@ impl ResolveError {
             Self::Settings { errors, .. } => errors.iter().find_map(|error| error.hint.clone()),
             Self::Option { error, .. } => error.hint.clone(),
             Self::Field { source, .. } => source.hint(),
-            Self::NotLocal { .. } => Some(
-                "a vault's own fields may refer to env or fs only: they are read before any login".to_owned(),
-            ),
+            Self::NotLocal { .. } => Some(format!(
+                "a vault's own fields may refer to {} only: they are read before any login",
+                Kind::names_of(Kind::may_fill_settings)
+            )),
             Self::Cycle { .. } => Some("give one of them its value in another way".to_owned()),
             Self::Vault(error) => error.hint(),
             Self::Subkey { reference, error } => subkey_hint(reference, error),

@@ -200,4 +200,41 @@ mod tests {
         assert_eq!(newer.guards().len(), 1);
         newer.of(key(1), key(11), made_already).unwrap();
     }
+
+    /// (opened before, opened by the older meanwhile, by the newer meanwhile) → what the newer goes on with.
+    #[test]
+    fn what_both_have_opened_meanwhile_goes_on() {
+        let open = |sessions: &Sessions, uses: &[(u8, u8)]| {
+            for (written, filled) in uses {
+                sessions.of(key(*written), key(*filled), guarded).unwrap();
+            }
+        };
+        type Uses = &'static [(u8, u8)];
+        let cases: [(Uses, Uses, Uses, Uses); 6] = [
+            (&[(1, 11)], &[], &[], &[(1, 11)]),
+            (&[(1, 11)], &[], &[(2, 12)], &[(1, 11), (2, 12)]),
+            (&[], &[(1, 11)], &[(2, 12)], &[(1, 11), (2, 12)]),
+            // Its credentials were replaced, and one of them has noticed; or both, at different times.
+            (&[(1, 11)], &[(1, 12)], &[], &[(1, 12)]),
+            (&[(1, 11)], &[], &[(1, 12)], &[(1, 12)]),
+            (&[(1, 11)], &[(1, 12)], &[(1, 13)], &[(1, 13)]),
+        ];
+        for (before, by_older, by_newer, expected) in cases {
+            let (older, mut newer) = (Sessions::default(), Sessions::default());
+            let wanted = [key(1), key(2)].into();
+            open(&older, before);
+            newer.take_from(&older, &wanted);
+            // One that is not wanted stays behind.
+            open(&older, &[(3, 33)]);
+            open(&older, by_older);
+            open(&newer, by_newer);
+            newer.keep(&older, &wanted);
+            let known = newer.known();
+            let expected: HashMap<_, _> =
+                expected.iter().map(|(written, filled)| (key(*written), key(*filled))).collect();
+            assert_eq!(known.uses, expected, "{before:?} {by_older:?} {by_newer:?}");
+            let opened: HashSet<_> = known.sessions.keys().copied().collect();
+            assert_eq!(opened, expected.values().copied().collect());
+        }
+    }
 }

@@ -179,3 +179,27 @@ async fn sessions_are_shared_by_what_a_reference_cannot_override() {
     assert!(Arc::ptr_eq(&session("a", "x"), &session("a", "y")));
     assert!(!Arc::ptr_eq(&session("a", "x"), &session("b", "x")));
 }
+
+/// Equal words mean something else where the vault that they refer to is another one.
+#[test]
+fn a_vault_that_is_filled_from_another_one_means_another_with_it() {
+    let of = |prefix: &str, directory: &str, reference: &str| {
+        let remote = json!({"token": "{vault://files/token}"});
+        let files = json!({"prefix": format!("{{vault://p/{directory}}}")});
+        let resolver = resolver()
+            .with_vault("v", settings(Kind::Hcv, remote), Origin::default())
+            .with_vault("files", settings(Kind::Fs, files), Origin::default())
+            .with_vault("p", settings(Kind::Env, json!({"prefix": prefix})), Origin::default());
+        resolver.target(&Reference::parse(reference).unwrap()).unwrap()
+    };
+    let secret = "{vault://v/a/k}";
+    let first = of("P_", "one", secret);
+    assert!(first.group == of("P_", "one", "{vault://v/a/other}").group);
+    assert!(first.group != of("P_", "two", secret).group, "the next");
+    assert!(first.group != of("Q_", "one", secret).group, "and the one after that");
+    assert!(of("P_", "one", "{vault://env/a}").group == of("Q_", "two", "{vault://env/a}").group);
+    // A circle ends.
+    let circle = json!({"token": "{vault://v/a}"});
+    let resolver = resolver().with_vault("v", settings(Kind::Hcv, circle), Origin::default());
+    resolver.target(&Reference::parse(secret).unwrap()).unwrap();
+}

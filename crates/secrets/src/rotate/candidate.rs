@@ -25,7 +25,7 @@ pub struct Candidate {
 
 impl Engine {
     pub(super) fn candidate(&self, resolver: Option<Resolver>) -> Candidate {
-        let generation = self.shared.generations().begin(resolver);
+        let generation = self.shared.generations().begin(resolver, Instant::now());
         Candidate { engine: self.clone(), generation, consumers: Mutex::default() }
     }
 }

@@ -43,7 +43,9 @@ impl Generations {
     }
 
     /// Begins a candidate: with other vaults, or with those in effect.
-    pub(super) fn begin(&mut self, resolver: Option<Resolver>) -> Generation {
+    pub(super) fn begin(&mut self, resolver: Option<Resolver>, now: Instant) -> Generation {
+        // Meanwhile nothing that was kept is thrown away because nobody has asked for it.
+        self.in_effect.more_may_be_asked(now);
         let in_effect = self.in_effect.resolver();
         let resolver = match resolver {
             Some(mut resolver) => {

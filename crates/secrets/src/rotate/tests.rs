@@ -205,14 +205,14 @@ async fn another_configuration_never_blanks_a_value() {
     let (old, new) = (directory(), tempfile::tempdir().unwrap());
     let engine = engine(old.path(), json!({}));
     let slot = slot(&engine, "{vault://files/plain}").await;
-    engine.reconfigure(resolver(new.path(), json!({})));
+    engine.prepare(resolver(new.path(), json!({}))).commit();
     sleep(s(2)).await;
     assert_eq!(value(&slot), Some("v1".into()), "there is no such file yet");
     write(&new, "plain", "from the new place");
     engine.refresh(&Nudge::All).await;
     assert_eq!(value(&slot), Some("from the new place".into()));
     let gone = Resolver::new(Env::default(), Trust::none());
-    engine.reconfigure(gone);
+    engine.prepare(gone).commit();
     assert_eq!(value(&slot), None, "a vault that is gone gives nothing");
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
 use postern_secrets::client::Client;
-use postern_secrets::oauth2::{AccessToken, OAuth2Error, TokenClient};
+use postern_secrets::oauth2::{AccessToken, FieldNames, OAuth2Error, TokenClient};
 use postern_secrets::trail::Trail;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -23,6 +23,13 @@ use crate::renewal::Renewal;
 const FAILING: Duration = Duration::from_secs(1);
 /// A token is renewed when less than a fifth of its life is left, or so much.
 const RENEWED: Duration = Duration::from_secs(30);
+/// As users of this plugin know them.
+const NAMES: FieldNames = FieldNames {
+    endpoint: "oauth.token_endpoint",
+    client_id: "oauth.client_id",
+    client_secret: "oauth.client_secret",
+    audiences: "oauth.audience",
+};
 
 /// Where tokens come from.
 pub(super) struct Source {
@@ -142,7 +149,7 @@ impl Tokens {
             asked = source()?;
             got = asked.source.ask().await;
         }
-        let got = got.map_err(|error| error.to_string()).and_then(|token| asked.source.keep(&token));
+        let got = got.map_err(|error| told(&error)).and_then(|token| asked.source.keep(&token));
         match got {
             Ok(token) => {
                 let token = Arc::new(token);
@@ -161,6 +168,11 @@ impl Tokens {
     fn failed(&self) -> std::sync::MutexGuard<'_, Option<(Instant, Arc<String>)>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Why there is no token, and what to do.
+fn told(error: &OAuth2Error) -> String {
+    error.hint(&NAMES).map_or_else(|| error.to_string(), |hint| format!("{error}; {hint}"))
 }
 
 impl Source {

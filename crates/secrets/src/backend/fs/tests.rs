@@ -24,7 +24,7 @@ async fn read(prefix: &Path, resource: &str) -> Result<String, String> {
     let (settings, trail) = (Settings::empty(Kind::Fs), Trail::off());
     let request = Read { settings: &settings, resource, version: None, trail: &trail };
     let outcome = Fs::new(prefix).read(&request).await;
-    outcome.map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string())
+    outcome.map(|reading| reading.text.expose().to_owned()).map_err(|error| error.to_string())
 }
 
 #[tokio::test]

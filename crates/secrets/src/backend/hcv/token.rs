@@ -14,14 +14,14 @@ use zeroize::Zeroizing;
 
 use super::api::Api;
 use super::login::Login;
+use crate::backoff::Backoff;
 use crate::kept::{Fresh, Held, Kept};
 use crate::secret::Secret;
 use crate::trail::Trail;
 use crate::vault::VaultError;
 
-/// The first pause after a login that did not help; it doubles up to [`MAX_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const MAX_PAUSE: Duration = Duration::from_secs(60);
+/// After logins that did not help.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
 /// When a renewal failed for a passing reason, it is tried again after this.
 const RENEW_AGAIN: Duration = Duration::from_secs(5);
 
@@ -48,7 +48,7 @@ pub(super) struct Token {
 #[derive(Debug, Default)]
 struct Relogin {
     not_before: Option<Instant>,
-    pause: Duration,
+    in_vain: u32,
 }
 
 /// What a token was good for. Refused there all the same, it was revoked, or the policy changed: a login helps or tells.
@@ -201,8 +201,8 @@ impl Tokens {
         if !was_good && relogin.not_before.is_some_and(|not_before| now < not_before) {
             return false;
         }
-        relogin.pause = (relogin.pause * 2).clamp(FIRST_PAUSE, MAX_PAUSE);
-        relogin.not_before = Some(now + relogin.pause);
+        relogin.in_vain = relogin.in_vain.saturating_add(1);
+        relogin.not_before = Some(now + BACKOFF.after(relogin.in_vain));
         true
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::json;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use super::*;
@@ -21,7 +22,7 @@ use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::slot::{Derived, Made};
 use crate::snapshot::{KeySource, LastKnownGood, LkgOptions};
-use crate::vault::{Read, Vault, VaultError};
+use crate::vault::{Lease, Read, Reading, Vault, VaultError};
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -33,7 +34,9 @@ struct Book {
     secrets: Mutex<BTreeMap<String, String>>,
     reads: AtomicUsize,
     hangs: AtomicBool,
+    answers: Notify,
     is_away: AtomicBool,
+    lends_for: Mutex<Option<Duration>>,
 }
 
 impl Book {
@@ -47,6 +50,12 @@ impl Book {
         self.secrets.lock().unwrap().insert(name.to_owned(), value.to_owned());
     }
 
+    /// Answers whoever waits.
+    fn answer(&self) {
+        self.hangs.store(false, Ordering::SeqCst);
+        self.answers.notify_waiters();
+    }
+
     fn reads(&self) -> usize {
         self.reads.load(Ordering::SeqCst)
     }
@@ -54,17 +63,21 @@ impl Book {
 
 #[async_trait]
 impl Vault for Book {
-    async fn read(&self, request: &Read<'_>) -> Result<Secret, VaultError> {
+    async fn read(&self, request: &Read<'_>) -> Result<Reading, VaultError> {
         self.reads.fetch_add(1, Ordering::SeqCst);
-        if self.hangs.load(Ordering::SeqCst) {
-            std::future::pending::<()>().await;
+        while self.hangs.load(Ordering::SeqCst) {
+            self.answers.notified().await;
         }
         if self.is_away.load(Ordering::SeqCst) {
             return Err(VaultError::Garbled { message: "it is away".to_owned(), hint: None });
         }
         let found =
             self.secrets.lock().unwrap().get(request.resource).map(|value| Secret::from(value.as_str()));
-        found.ok_or(VaultError::Absent { message: None, hint: None })
+        let text = found.ok_or(VaultError::Absent { message: None, hint: None })?;
+        let lease = *self.lends_for.lock().unwrap();
+        let lease =
+            lease.map(|duration| Lease { id: Secret::from("lease/1"), duration, is_renewable: false });
+        Ok(Reading { text, lease })
     }
 }
 
@@ -402,6 +415,54 @@ async fn a_vault_that_hangs_delays_only_who_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_under_way_at_the_commit_is_not_asked_twice() {
+    let book = Book::of(&[("a", r#"{"one":"1","two":"2"}"#), ("b", "b")]);
+    let (engine, slot) = in_effect(vaults(&[("v", "one", &book)], 600), "{vault://v/a/one}").await;
+    book.hangs.store(true, Ordering::SeqCst);
+    // A reference of its own in a secret that is known, and a secret of its own.
+    let candidate = engine.prepare(vaults(&[("v", "one", &book)], 600));
+    let slots = candidate.slots(&[template("{vault://v/a/two}"), template("{vault://v/b}")]);
+    candidate.settled(Instant::now() + s(1)).await;
+    assert_eq!(book.reads(), 3);
+    candidate.commit();
+    // Whoever waits for it now is told at its end.
+    let settled = async {
+        engine.settled(&slots).await;
+        (value(&slots[0]), value(&slots[1]))
+    };
+    let answer = async {
+        sleep(s(1)).await;
+        book.answer();
+    };
+    let (shown, ()) = timeout(s(2), futures_util::future::join(settled, answer)).await.unwrap();
+    assert_eq!(shown, (Some("2".into()), Some("b".into())));
+    sleep(s(500)).await;
+    assert_eq!((book.reads(), value(&slot).as_deref()), (3, Some("1")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_blanks_nothing_that_came_while_the_candidate_waited() {
+    let (old, new) = (Book::of(&[("a", "old")]), Book::of(&[]));
+    old.hangs.store(true, Ordering::SeqCst);
+    let engine = Engine::start(vaults(&[("v", "one", &old)], 60));
+    let slot = engine.slot(&template("{vault://v/a}"));
+    for hangs in [false, true] {
+        // The place where it moves to has nothing yet, or does not answer.
+        new.hangs.store(hangs, Ordering::SeqCst);
+        let candidate = engine.prepare(vaults(&[("v", if hangs { "two" } else { "three" }, &new)], 60));
+        let own = candidate.slot(&template("{vault://v/a}"));
+        candidate.settled(Instant::now() + s(1)).await;
+        assert_eq!(value(&own).is_some(), hangs, "there was nothing to go on with when it began");
+        if !hangs {
+            old.answer();
+            engine.settled(std::slice::from_ref(&slot)).await;
+        }
+        candidate.commit();
+        assert_eq!((value(&own).as_deref(), value(&slot).as_deref()), (Some("old"), Some("old")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn requests_for_a_candidate_that_is_dropped_end() {
     let hanging = Book::of(&[]);
     hanging.hangs.store(true, Ordering::SeqCst);
@@ -491,6 +552,52 @@ async fn a_candidate_reads_what_was_kept_and_its_commit_does_the_rest() {
     assert_eq!((value(&slots[0]), value(&slots[1]).as_deref()), (None, Some("2")));
 }
 
+/// A first configuration that takes long, or is refused: what was kept for it waits for the next.
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_is_not_thrown_away_while_a_configuration_is_prepared() {
+    let (directory, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (book, other) = (Book::of(&[("a", "1")]), Book::of(&[("c", "c")]));
+    let start = |resolver| {
+        let last_known_good = Some(kept_in(directory.path(), keys.path()));
+        Engine::start_with(resolver, EngineOptions { last_known_good, ..EngineOptions::default() })
+    };
+    let prepare = async |engine: &Engine| {
+        let candidate = engine.prepare(vaults(&[("v", "one", &book), ("w", "two", &other)], 60));
+        let slot = candidate.slot(&template("{vault://v/a}"));
+        candidate.settled(Instant::now() + s(5)).await;
+        (candidate, slot)
+    };
+    let engine = start(nothing());
+    let (candidate, slot) = prepare(&engine).await;
+    candidate.commit();
+    engine.flush().await;
+    drop((engine, slot));
+
+    let engine = start(vaults(&[("w", "two", &other)], 60));
+    sleep(s(100)).await;
+    book.hangs.store(true, Ordering::SeqCst);
+    let (candidate, slot) = prepare(&engine).await;
+    let _standing = engine.slot(&template("{vault://w/c}"));
+    engine.refresh(&Nudge::All).await;
+    let before = fs::read(directory.path().join("values")).unwrap();
+    engine.flush().await;
+    assert_ne!(fs::read(directory.path().join("values")).unwrap(), before);
+    drop((candidate, slot, engine));
+    book.answer();
+    book.is_away.store(true, Ordering::SeqCst);
+    let engine = start(nothing());
+    let (candidate, slot) = prepare(&engine).await;
+    assert_eq!(value(&slot).as_deref(), Some("1"));
+    candidate.commit();
+    // The place where it moves to says that there is none: what was kept does not come back by the commit.
+    let moved = engine.prepare(vaults(&[("v", "three", &Book::of(&[]))], 60));
+    let own = moved.slot(&template("{vault://v/a}"));
+    moved.settled(soon()).await;
+    assert_eq!((value(&own), value(&slot).as_deref()), (None, Some("1")));
+    moved.commit();
+    assert_eq!((value(&own), value(&slot)), (None, None));
+}
+
 #[tokio::test(start_paused = true)]
 async fn sessions_of_both_go_on() {
     let (book, other) = (Book::of(&[("a", "1")]), Book::of(&[("a", "2")]));
@@ -509,6 +616,63 @@ async fn sessions_of_both_go_on() {
     engine.refresh(&Nudge::All).await;
     candidate.commit();
     assert_eq!(requests(), [1, 2], "that of the candidate, and that which was there");
+
+    // One that was opened for what is in effect while a candidate waited. Nothing listens there.
+    let unreachable = |token: &str| {
+        let config = json!({"token": token, "host": "127.0.0.1", "port": 1, "protocol": "http"});
+        let settings = Settings::from_entity(Kind::Hcv, config.as_object().unwrap());
+        nothing().with_vault("x", settings, Origin::default())
+    };
+    let failed = || {
+        let vaults = engine.status().vaults;
+        vaults.iter().map(|vault| vault.requests.failed).collect::<Vec<_>>()
+    };
+    engine.prepare(unreachable("t")).commit();
+    assert!(failed().is_empty());
+    let candidate = engine.prepare(unreachable("t"));
+    let slot = engine.slot(&template("{vault://x/a}"));
+    engine.settled(&[slot]).await;
+    candidate.commit();
+    assert_eq!(failed(), [1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lent_is_read_again_before_its_end_and_of_no_use_after_it() {
+    let (directory, keys) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let last_known_good = Some(kept_in(directory.path(), keys.path()));
+    let book = Book::of(&[("a", "1")]);
+    *book.lends_for.lock().unwrap() = Some(s(100));
+    // By its configuration it would be read once, and used for ever.
+    let engine = Engine::start_with(
+        vaults(&[("v", "one", &book)], 0),
+        EngineOptions { last_known_good, ..EngineOptions::default() },
+    );
+    let slot = engine.slot(&template("{vault://v/a}"));
+    engine.settled(&[Arc::clone(&slot)]).await;
+    book.write("a", "2");
+    sleep(s(99)).await;
+    assert_eq!((value(&slot).as_deref(), book.reads()), (Some("2"), 2));
+    engine.flush().await;
+    book.is_away.store(true, Ordering::SeqCst);
+    // It was read at the latest 10 s before the end of the first.
+    sleep(s(89)).await;
+    assert_eq!(value(&slot).as_deref(), Some("2"));
+    sleep(s(12)).await;
+    assert_eq!(value(&slot), None);
+    drop((engine, slot));
+    let (engine, again) = (
+        Engine::start_with(
+            vaults(&[("v", "one", &book)], 0),
+            EngineOptions {
+                last_known_good: Some(kept_in(directory.path(), keys.path())),
+                ..EngineOptions::default()
+            },
+        ),
+        template("{vault://v/a}"),
+    );
+    let slot = engine.slot(&again);
+    engine.settled(&[Arc::clone(&slot)]).await;
+    assert_eq!(value(&slot), None, "it is not kept for another run");
 }
 
 /// Of two candidates the one that is committed last is in effect, whatever was between.

@@ -336,7 +336,7 @@ async fn what_an_older_configuration_gave_is_not_kept_as_the_new_ones() {
     let slot = hold(&engine, PASS).await;
     stub.stop().await;
     node.config["namespace"] = "another".into();
-    engine.reconfigure(node.resolver());
+    engine.prepare(node.resolver()).commit();
     engine.refresh(&Nudge::All).await;
     assert_eq!(found(&engine, &slot), (Some("hunter2".into()), ReferenceState::Stale, false), "it serves on");
     engine.flush().await;
@@ -390,7 +390,7 @@ async fn nothing_is_written_of_vaults_that_are_always_there() {
     fs::write(files.path().join("plain"), "hunter2").unwrap();
     let engine = node.start();
     let settings = Settings::from_entity(Kind::Fs, json!({"prefix": files.path()}).as_object().unwrap());
-    engine.reconfigure(node.resolver().with_vault("files", settings, Origin::default()));
+    engine.prepare(node.resolver().with_vault("files", settings, Origin::default())).commit();
     let slot = hold(&engine, "{vault://files/plain}").await;
     assert_eq!(slot.load().unwrap().expose(), "hunter2");
     engine.flush().await;

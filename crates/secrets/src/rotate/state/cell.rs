@@ -49,6 +49,8 @@ pub(super) struct Since {
     pub(super) kept: Option<Duration>,
     /// Whether it was read as the vault is configured now.
     pub(super) current: bool,
+    /// For how long it may be used, where the vault has only lent it.
+    pub(super) lent_for: Option<Duration>,
 }
 
 impl Since {
@@ -92,7 +94,7 @@ impl Cell {
         self.value.as_ref()?;
         let (policy, since) = (self.asked?.policy, self.since?);
         match since.kept {
-            None => policy.usable_until(since.at),
+            None => policy.within(since.lent_for).usable_until(since.at),
             // So far away that it does not matter if the clock cannot say it.
             Some(age) => since.at.checked_add(policy.resurrect.saturating_sub(age)),
         }
@@ -105,7 +107,7 @@ impl Cell {
             // It could not be picked: as good as absent.
             (_, Some(error)) => error.at.checked_add(policy.neg_ttl),
             (None, None) => now.checked_add(policy.neg_ttl),
-            (Some(since), None) => policy.due(since.at, luck),
+            (Some(since), None) => policy.within(since.lent_for).due(since.at, luck),
         }
     }
 

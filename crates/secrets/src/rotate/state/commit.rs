@@ -38,6 +38,7 @@ impl State {
         }
         self.resolver = candidate.resolver;
         self.gone.extend(candidate.gone);
+        self.more_may_be_asked(now);
         let displaced = self.take_groups(candidate.groups);
         let mut changes = Changes::default();
         let others: Vec<Arc<Reference>> = match is_same {
@@ -161,7 +162,9 @@ impl Cell {
     fn succeed(&mut self, before: &Self) -> bool {
         let had = self.value.clone();
         let group = |cell: &Self| cell.asked.map(|asked| (asked.group, asked.base64));
-        let is_older = !self.is_current() && (self.value.is_some() || !self.tried);
+        // Of what was kept, the vault has said since that it is not so.
+        let is_denied = self.value.is_none() && self.tried && before.is_kept();
+        let is_older = !self.is_current() && !is_denied;
         if group(self) != group(before) && self.asked.is_some() && is_older && before.value.is_some() {
             // A changed configuration blanks nothing: this one serves until the new one is there.
             let keep_as = |cell: &Self| cell.asked.and_then(|asked| asked.keep_as);

@@ -18,7 +18,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// When values were only found to be what they were: their age in the file may be wrong by this, or by a tenth of what
 /// it is compared with.
 const MAX_LAG: Duration = Duration::from_secs(60);
-/// For this long after the start, references that were not asked for yet may still be.
+/// For this long after the start, or a new configuration, references that were not asked for yet may still be.
 const STARTING: Duration = Duration::from_secs(60);
 /// A value from the future is one whose age is not known. Clocks may differ by this.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
@@ -27,6 +27,7 @@ const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Keeping {
     clock: Clock,
+    /// When references could begin to be asked for.
     started: Instant,
     /// What was kept, and is not in a cell.
     loaded: Entries,
@@ -83,7 +84,8 @@ impl Keeping {
             None if entry.read - wall <= CLOCKS_DIFFER => Duration::ZERO,
             None => return None,
         };
-        (age < resurrect).then_some((entry, Since { at: now, kept: Some(age), current: true }))
+        (age < resurrect)
+            .then_some((entry, Since { at: now, kept: Some(age), current: true, lent_for: None }))
     }
 
     /// Forgets what was kept: it is not wanted, or the vault said that it is not so.
@@ -103,6 +105,13 @@ impl State {
     /// Starts from what was kept.
     pub(in crate::rotate) fn keep(&mut self, clock: Clock, loaded: Entries, now: Instant) {
         self.keeping = Some(Keeping::new(clock, loaded, now));
+    }
+
+    /// A configuration begins, or takes effect.
+    pub(in crate::rotate) fn more_may_be_asked(&mut self, now: Instant) {
+        if let Some(keeping) = &mut self.keeping {
+            keeping.started = now;
+        }
     }
 
     /// How many references are served from what was kept.
@@ -152,10 +161,11 @@ impl State {
     }
 }
 
-/// Under what, and since when, a cell's value is to be kept. What an older configuration gave is not.
+/// Under what, and since when, a cell's value is to be kept. What an older configuration gave is not, and neither is what
+/// the vault takes back.
 pub(super) fn kept_as(cell: &Cell) -> Option<(Digest, Since)> {
     let (digest, since) = (cell.asked?.keep_as?, cell.since?);
-    (cell.value.is_some() && since.current).then_some((digest, since))
+    (cell.value.is_some() && since.current && since.lent_for.is_none()).then_some((digest, since))
 }
 
 fn since_epoch(time: SystemTime) -> Duration {

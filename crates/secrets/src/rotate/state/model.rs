@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use serde_json::json;
 
+use super::cell::Since;
 use super::*;
 use crate::backend::env::Env;
 use crate::client::Trust;
@@ -252,7 +253,7 @@ impl World {
             }
             Op::Prepare(config) => {
                 self.give_up();
-                let generation = self.generations.begin(config.map(resolver));
+                let generation = self.generations.begin(config.map(resolver), self.now);
                 let config = config.unwrap_or(self.config);
                 self.candidate = Some(OfCandidate { generation, config, held: BTreeMap::new() });
             }
@@ -285,7 +286,7 @@ impl World {
             Op::GiveUp => self.give_up(),
             Op::Reconfigure(config) => {
                 // The candidate that is there stays.
-                let generation = self.generations.begin(Some(resolver(config)));
+                let generation = self.generations.begin(Some(resolver(config)), self.now);
                 self.generations.commit(generation, self.now);
                 self.config = config;
             }
@@ -390,9 +391,9 @@ impl World {
     }
 
     /// What has a value now, and until when it may be used.
-    fn values(&self) -> Vec<(Arc<Reference>, Option<Instant>)> {
+    fn values(&self) -> Vec<(Arc<Reference>, Option<Instant>, Since)> {
         let values = self.generations.in_effect.cells.iter().filter(|(_, cell)| cell.value.is_some());
-        values.map(|(reference, cell)| (Arc::clone(reference), cell.expiry())).collect()
+        values.map(|(reference, cell)| (Arc::clone(reference), cell.expiry(), cell.since.unwrap())).collect()
     }
 }
 
@@ -406,7 +407,8 @@ fn is_in(slots: &HashMap<Arc<Template>, Held>, slot: &Arc<Slot>) -> bool {
 }
 
 fn found(token: &str, read: u64) -> Fetched {
-    Fetched::of(&json!({"k1": format!("{token} k1 {read}"), "k2": format!("{token} k2 {read}")}).to_string())
+    let text = json!({"k1": format!("{token} k1 {read}"), "k2": format!("{token} k2 {read}")}).to_string();
+    Fetched::of(Secret::from(text).into(), true)
 }
 
 fn failed() -> ResolveError {
@@ -437,7 +439,7 @@ proptest! {
                 prop_assert!(in_effect == world.in_effect(), "{:?} left a trace", op);
             }
             // Never blank while it may be used: only time, its last holder, or the end of its vault takes a value.
-            for (reference, end) in before {
+            for (reference, end, since) in before {
                 let Some(cell) = world.generations.in_effect.cells.get(&reference) else { continue };
                 let is_vouched_for = token_of(world.config, reference.name()).is_some();
                 let reconfigured = matches!(op, Op::Reconfigure(_) | Op::Commit);
@@ -447,7 +449,7 @@ proptest! {
                 }
                 // Another configuration takes away nothing but what its own policy does.
                 let policy = cell.asked.map(|asked| asked.policy);
-                let usable = policy.zip(cell.since).is_some_and(|(policy, since)| {
+                let usable = policy.is_some_and(|policy| {
                     policy.usable_until(since.at).is_none_or(|end| end > world.now)
                 });
                 if is_vouched_for && reconfigured && usable {

@@ -61,7 +61,8 @@ impl State {
             cell.tried = true;
             match picker.pick(reference, asked.base64, &Trail::off()) {
                 Ok(value) => {
-                    let changed = cell.take(value, Since { at: now, kept: None, current: true });
+                    let lent_for = fetched.lent_for();
+                    let changed = cell.take(value, Since { at: now, kept: None, current: true, lent_for });
                     cell.error = None;
                     if let (Some(keeping), Some(digest)) = (&mut self.keeping, asked.keep_as) {
                         keeping.supersede(&digest);

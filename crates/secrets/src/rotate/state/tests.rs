@@ -48,7 +48,8 @@ fn one(mut jobs: Vec<Job>) -> Job {
 }
 
 fn secret(k: &str) -> Result<Fetched, ResolveError> {
-    Ok(Fetched::of(&json!({"k": k, "other": format!("other {k}")}).to_string()))
+    let text = json!({"k": k, "other": format!("other {k}")}).to_string();
+    Ok(Fetched::of(Secret::from(text).into(), true))
 }
 
 fn broken() -> Result<Fetched, ResolveError> {

@@ -130,7 +130,7 @@ impl Cell {
     /// Changes the vault's configuration, as an operator does.
     pub(crate) fn configure(&mut self, field: &str, value: Value, trusted: &[&str]) {
         self.config[field] = value;
-        self.engine.reconfigure(resolver(&self.config, trusted));
+        self.engine.prepare(resolver(&self.config, trusted)).commit();
     }
 
     /// Denies these secrets, and gives the others back.

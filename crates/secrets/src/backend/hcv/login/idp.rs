@@ -5,13 +5,21 @@ use url::Url;
 
 use crate::backend::hcv::api::Api;
 use crate::kept::{Fresh, Kept};
-use crate::oauth2::{ClientAuthentication, TokenClient};
+use crate::oauth2::{ClientAuthentication, FieldNames, TokenClient};
 use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::trail::Trail;
 use crate::vault::VaultError;
 
 use super::needed;
+
+/// As users of this kind of vault know them.
+const NAMES: FieldNames = FieldNames {
+    endpoint: "oauth2_token_endpoint",
+    client_id: "oauth2_client_id",
+    client_secret: "oauth2_client_secret",
+    audiences: "oauth2_audiences",
+};
 
 /// Access tokens of one client.
 #[derive(Debug)]
@@ -35,7 +43,7 @@ impl IdpTokens {
         let ask = || async {
             let token = self.client.token(api.client(), trail).await.map_err(|error| VaultError::Idp {
                 message: error.to_string(),
-                hint: error.hint(),
+                hint: error.hint(&NAMES),
                 transient: error.is_transient(),
             })?;
             if !is_jwt(&token.token) {
