@@ -102,7 +102,8 @@ struct HttpLog {
 
 fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
-    let queue = config.queue.clone().in_older_words(config.retry_count, config.queue_size, config.flush_timeout);
+    let queue =
+        config.queue.clone().in_older_words(config.retry_count, config.queue_size, config.flush_timeout);
     let lines = Lines::new(config.custom_fields_by_lua.as_ref(), context)?;
     let endpoint = Endpoint::new(&config, context)?;
     Ok(Prepared::at_commit(move |living| HttpLog {

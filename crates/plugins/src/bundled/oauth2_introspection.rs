@@ -161,7 +161,8 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let mut claims = Vec::new();
     for name in verdict::STANDARD.iter().map(|name| (*name).to_owned()).chain(config.custom_claims_forward) {
-        let header = told_as(&name).map_err(|_| "custom_claims_forward: cannot be part of a header's name")?;
+        let header =
+            told_as(&name).map_err(|_| "custom_claims_forward: cannot be part of a header's name")?;
         if !claims.iter().any(|(_, known)| *known == header) {
             claims.push((name, header));
         }

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use postern_model::field::{Field, Rule};
 use postern_model::Record;
+use postern_model::field::{Field, Rule};
 use postern_secrets::Secret;
 use serde::Deserialize;
 

@@ -41,7 +41,10 @@ pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     version: "3.9.1",
     protocols: HTTP_PROTOCOLS,
     not_bound_to: &["consumer_group"],
-    config: Schema { fields: FIELDS, checks: &[Check::Custom(limits_are_some_and_grow), Check::Custom(redis_is_named)] },
+    config: Schema {
+        fields: FIELDS,
+        checks: &[Check::Custom(limits_are_some_and_grow), Check::Custom(redis_is_named)],
+    },
     doc: "Limits how much of what upstreams count somebody may use in a time.",
 };
 

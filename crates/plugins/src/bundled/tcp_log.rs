@@ -33,7 +33,9 @@ const FIELDS: &[Field] = &[
     Field::number("timeout").default_int(10_000).doc("Milliseconds for connecting and sending, each."),
     Field::number("keepalive").default_int(60_000).doc("Milliseconds for which an idle connection is kept."),
     Field::boolean("tls").required().default_bool(false).doc("Whether to use TLS."),
-    Field::string("tls_sni").rules(&[Rule::Custom(wire::server_name)]).doc("The server name of the TLS handshake; `host` where it is not said."),
+    Field::string("tls_sni")
+        .rules(&[Rule::Custom(wire::server_name)])
+        .doc("The server name of the TLS handshake; `host` where it is not said."),
     fields::FIELD,
     Field::boolean("ssl_verify").default_bool(false).doc("Whether the server's certificate is checked."),
 ];

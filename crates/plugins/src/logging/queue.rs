@@ -103,8 +103,7 @@ impl Config {
     ) -> Self {
         self.retries = retries.and_then(|retries| u64::try_from(retries).ok());
         let size = size.filter(|size| *size > 1).map(|size| size.min(MAX_TOGETHER));
-        self.max_batch_size =
-            size.and_then(|size| usize::try_from(size).ok()).unwrap_or(self.max_batch_size);
+        self.max_batch_size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(self.max_batch_size);
         self.max_coalescing_delay = delay.unwrap_or(self.max_coalescing_delay);
         self
     }

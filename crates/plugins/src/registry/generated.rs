@@ -2,8 +2,8 @@
 //!
 //! Owns: what is tried (with `values`), and what must hold. Must not know: any plugin. A configuration takes the way that one
 //! takes over the Admin API: checked, kept with every default, and read again. One value after the other is wrong in a
-//! configuration that is right; then several at random. `GENERATE=n` tries n of these in place of a few thousand, and
-//! `SEED=n` those of another run.
+//! configuration that is right; then several at random. `GENERATE=n` tries all of the former, not every fourth, and n of the
+//! latter; `SEED=n` tries others of these.
 
 mod values;
 
@@ -44,7 +44,8 @@ enum Outcome {
 #[test]
 fn what_is_accepted_can_be_made() {
     let registry = Registry::bundled();
-    let (runtime, node) = (Builder::new_current_thread().enable_all().build().unwrap(), Arc::new(Node::default()));
+    let (runtime, node) =
+        (Builder::new_current_thread().enable_all().build().unwrap(), Arc::new(Node::default()));
     let place = &Place { runtime: &runtime, node: &node };
     let mut failures = Vec::new();
     let (mut accepted, mut refused) = (0, 0);
@@ -61,19 +62,23 @@ fn what_is_accepted_can_be_made() {
         .iter()
         .map(|definition| (definition, example(definition), changes(definition.schema.config.fields)))
         .collect();
+    let how_many = number("GENERATE");
     for (definition, base, changes) in &plugins {
         let outcome = attempt(definition, base, place);
         assert_eq!(outcome, Outcome::Runs, "the example of {}", definition.schema.name);
-        for change in changes {
+        for (_, change) in
+            changes.iter().enumerate().filter(|(index, _)| how_many.is_some() || index % 4 == 0)
+        {
             let config = change.applied_to(base.clone());
             tell(attempt(definition, &config, place), definition.schema.name, &[change]);
         }
     }
     let seed = number("SEED").unwrap_or(15);
     let mut random = fastrand::Rng::with_seed(seed);
-    for _ in 0..number("GENERATE").unwrap_or(6_000) {
+    for _ in 0..how_many.unwrap_or(4_000) {
         let (definition, base, changes) = &plugins[random.usize(..plugins.len())];
-        let some: Vec<&Change> = (0..random.usize(2..=5)).map(|_| Change::any(changes, &mut random)).collect();
+        let some: Vec<&Change> =
+            (0..random.usize(2..=5)).map(|_| Change::any(changes, &mut random)).collect();
         let config = some.iter().fold(base.clone(), |config, change| change.applied_to(config));
         tell(attempt(definition, &config, place), definition.schema.name, &some);
     }
@@ -88,7 +93,7 @@ fn what_is_accepted_can_be_made() {
         "{count} configurations of {} plugins are accepted and cannot be served (seed {seed}):{shown}",
         plugins.len()
     );
-    assert!(accepted > 2_000 && refused > 2_000, "{accepted} accepted, {refused} refused");
+    assert!(accepted > 1_000 && refused > 1_000, "{accepted} accepted, {refused} refused");
 }
 
 /// A number for the test, from outside.
@@ -156,7 +161,8 @@ fn made(definition: &'static Definition, snapshot: &Snapshot, place: &Place<'_>)
     };
     let plugin = prepared.commit(&living);
     let _in_it = place.runtime.enter();
-    let mut request = Request::for_test().to("/a/b?jwt=1&apikey=x&session_logout=true").with("origin", "http://a.example");
+    let mut request =
+        Request::for_test().to("/a/b?jwt=1&apikey=x&session_logout=true").with("origin", "http://a.example");
     request.headers.insert("x-a", HeaderValue::from_static("1"));
     request.method = http::Method::POST;
     request.body = Some("{\"a\": 1}".into());

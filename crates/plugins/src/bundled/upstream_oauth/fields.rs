@@ -60,7 +60,8 @@ const OAUTH: &[Field] = &[
         .required()
         .rules(&[Rule::Custom(rules::http_url)])
         .doc("Where tokens are issued."),
-    Field::new("token_headers", Type::Map(&HEADER_NAME, &HEADER_VALUE)).doc("Headers of each request for a token."),
+    Field::new("token_headers", Type::Map(&HEADER_NAME, &HEADER_VALUE))
+        .doc("Headers of each request for a token."),
     Field::new("token_post_args", Type::Map(&TEXT, &SECRET))
         .doc("Parameters of it, besides those of the grant."),
     Field::string("grant_type")

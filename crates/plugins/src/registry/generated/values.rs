@@ -145,7 +145,10 @@ fn values(field: &'static Field, path: &[Step], changes: &mut Vec<Change>) {
         }
         Type::Map(keys, element) => {
             let good = good(element);
-            put((0..300).map(|index| (format!("key{index}"), good.clone())).collect::<Map<_, _>>().into(), false);
+            put(
+                (0..300).map(|index| (format!("key{index}"), good.clone())).collect::<Map<_, _>>().into(),
+                false,
+            );
             for key in keyed(keys) {
                 let key = with(path, Step::Key(key));
                 changes.push(Change { path: key, value: good.clone(), decides: false });
@@ -193,7 +196,8 @@ fn number(value: f64) -> Json {
 }
 
 fn numbers() -> Vec<Json> {
-    let whole = [0, 1, -1, 2, 99, 100, 199, 200, 418, 999, 1000, 65_535, 65_536, 1 << 31, -(1 << 31), 1 << 32];
+    let whole =
+        [0, 1, -1, 2, 99, 100, 199, 200, 418, 999, 1000, 65_535, 65_536, 1 << 31, -(1 << 31), 1 << 32];
     let whole = whole.into_iter().chain([(1 << 53) - 1, 1 << 53, -(1 << 53), i64::MAX, i64::MIN]);
     let floats = [0.5, -0.5, 1e-300, 1e300, -1e300, 1.5, 429.5, 1e19];
     whole.map(|number| json!(number)).chain(floats.map(|number| json!(number))).chain([json!("1")]).collect()
