@@ -184,4 +184,6 @@ impl PartialEq for Kind {
 impl Eq for Kind {}
 
 #[cfg(test)]
+mod accepted;
+#[cfg(test)]
 mod tests;

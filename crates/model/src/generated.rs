@@ -1,30 +1,33 @@
-//! What fields are tried with.
+//! What fields are tried with, for tests of whatever reads them.
 //!
-//! Owns: for each type and rule the values within, at and beyond it, and where in a configuration they go. Must not know: what
-//! comes of them.
+//! Owns: for each type and rule the values within, at and beyond it, and where in an entity they go. Must not know: what
+//! comes of them. Nothing of it is there in a gateway.
 
 use std::fmt::Write as _;
 
-use postern_model::field::{Default, Field, Rule, TEXT, Type};
 use serde_json::{Map, Value as Json, json};
 
-/// One value in one place of a configuration.
-pub(super) struct Change {
+use crate::field::{Default, Field, Rule, TEXT, Type};
+
+/// One value in one place of an entity, or of the configuration of a plugin.
+#[derive(Debug)]
+pub struct Change {
     path: Vec<Step>,
     value: Json,
     /// Whether it is a choice among few, which decides what else counts: tried more often.
     decides: bool,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 enum Step {
     Key(String),
     First,
 }
 
 impl Change {
-    /// The configuration with the value in its place.
-    pub(super) fn applied_to(&self, mut config: Json) -> Json {
+    /// The same with the value in its place.
+    #[must_use]
+    pub fn applied_to(&self, mut config: Json) -> Json {
         let mut place = &mut config;
         for step in &self.path {
             place = match step {
@@ -47,18 +50,18 @@ impl Change {
         config
     }
 
-    /// One of many; choices come up as often as all else.
-    pub(super) fn any<'a>(changes: &'a [Self], random: &mut fastrand::Rng) -> &'a Self {
+    /// One of many; choices come up as often as all else. `below` gives a random number below another one.
+    pub fn any<'a>(changes: &'a [Self], mut below: impl FnMut(usize) -> usize) -> &'a Self {
         loop {
-            let change = &changes[random.usize(..changes.len())];
-            if change.decides || random.u8(..8) == 0 {
+            let change = &changes[below(changes.len())];
+            if change.decides || below(8) == 0 {
                 return change;
             }
         }
     }
 
     /// For people, and not too long.
-    pub(super) fn shown(&self) -> String {
+    pub fn shown(&self) -> String {
         let mut path = String::new();
         for step in &self.path {
             let _ = match step {
@@ -77,7 +80,7 @@ impl Change {
 }
 
 /// Everything that is to be tried with these fields.
-pub(super) fn changes(fields: &'static [Field]) -> Vec<Change> {
+pub fn changes(fields: &'static [Field]) -> Vec<Change> {
     let mut changes = Vec::new();
     each(fields, &[], &mut changes);
     changes
