@@ -196,7 +196,10 @@ impl Conditions {
         let headers = from.headers.iter().flatten().map(|(name, values)| {
             let name =
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| "headers: not a name of a header")?;
-            Ok((name, values.iter().map(|value| HeaderValue::compile(value, budget)).collect::<Result<_, _>>()?))
+            Ok((
+                name,
+                values.iter().map(|value| HeaderValue::compile(value, budget)).collect::<Result<_, _>>()?,
+            ))
         });
         Ok(Self {
             route,

@@ -59,8 +59,11 @@ mod tests {
             (r#"http.path ~ "a\\d" && http.host == "b""#, &["a\\d"][..]),
             (r##"http.path ~ r#"a"b\d"# || http.path ~"c""##, &["a\"b\\d", "c"]),
             (r#"http.path == "~ \"x\" ~" && http.path ~ "y\"z""#, &["y\"z"]),
-            (r#"lower(http.path) ~
-                "x""#, &["x"]),
+            (
+                r#"lower(http.path) ~
+                "x""#,
+                &["x"],
+            ),
             (r#"http.path ~ "open"#, &[]),
             ("~", &[]),
             ("\u{e9}~\u{e9}", &[]),
