@@ -6,6 +6,8 @@
 
 mod wire;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -172,6 +174,15 @@ impl Kind {
     /// Everything that is wrong with it, warnings included.
     pub fn check(self, json: &Map<String, Json>, plugins: &dyn Plugins) -> Result<Checked, Vec<Violation>> {
         single(self.0, json, plugins)
+    }
+}
+
+/// A value of a field that no two entities may share, as it is compared: a server name is the same one in capitals, and with
+/// the dot of the root.
+pub fn compared<'t>(kind: &str, value: &'t str) -> Cow<'t, str> {
+    match kind {
+        "snis" => Cow::Owned(value.strip_suffix('.').unwrap_or(value).to_ascii_lowercase()),
+        _ => Cow::Borrowed(value),
     }
 }
 

@@ -40,7 +40,8 @@ async fn what_is_accepted_is_in_effect_and_what_is_refused_changes_nothing() {
         let mut left = usize::try_from(share).unwrap();
         while left > 0 && run.failures.len() < MOST_FAILURES {
             for _ in 0..BATCHES {
-                let batch: Vec<Body> = (0..BATCH.min(left)).map(|place| bodies.next(run.routes[place])).collect();
+                let batch: Vec<Body> =
+                    (0..BATCH.min(left)).map(|place| bodies.next(run.routes[place])).collect();
                 left -= batch.len();
                 run.batch(batch).await;
             }
@@ -141,7 +142,11 @@ impl Run {
         }
         let accepted = |status: u16| matches!(status, 200 | 201);
         if let Err(reason) = self.settled().await {
-            self.one_by_one(sent.iter().filter(|(_, status)| accepted(*status)).map(|(body, _)| body), &reason).await;
+            self.one_by_one(
+                sent.iter().filter(|(_, status)| accepted(*status)).map(|(body, _)| body),
+                &reason,
+            )
+            .await;
             return;
         }
         // What was refused, is refused again, and is not even a change.
@@ -156,7 +161,8 @@ impl Run {
         if before != after {
             self.failures.push(format!("what was refused changed {before} to {after}"));
         }
-        self.present.extend(sent.into_iter().filter(|(_, status)| accepted(*status)).map(|(body, _)| body.path));
+        self.present
+            .extend(sent.into_iter().filter(|(_, status)| accepted(*status)).map(|(body, _)| body.path));
         if self.present.len() > 3 * BATCH {
             self.clear().await;
         }
@@ -187,7 +193,9 @@ impl Run {
             panic!("it is gone, and yet in the way: {reason}\n{}", self.failures.join("\n"));
         }
         if found == 0 {
-            self.failures.push(format!("a batch is accepted, each body of it takes effect, and together not: {reason}"));
+            self.failures.push(format!(
+                "a batch is accepted, each body of it takes effect, and together not: {reason}"
+            ));
         }
     }
 
@@ -200,7 +208,9 @@ impl Run {
         let begun = Instant::now();
         while self.status(&path).await != 200 {
             let effect = self.effect().await;
-            if let Some(reasons) = effect["configuration"]["refused"].as_array().filter(|reasons| !reasons.is_empty()) {
+            if let Some(reasons) =
+                effect["configuration"]["refused"].as_array().filter(|reasons| !reasons.is_empty())
+            {
                 return Err(Value::from(reasons.clone()).to_string());
             }
             if begun.elapsed() > SOON {

@@ -45,8 +45,18 @@ fn bad_ones() -> Vec<Bad> {
             MISSING,
         ),
         plugin("key-auth", &json!({"realm": "a\r\nb"}), "config.realm", CONTROL),
-        plugin("request-transformer", &json!({"add": {"headers": ["a:\r\nx"]}}), "config.add.headers[0]", CONTROL),
-        plugin("redirect", &json!({"location": "https://a.test", "status_code": 100}), "config.status_code", STATUS),
+        plugin(
+            "request-transformer",
+            &json!({"add": {"headers": ["a:\r\nx"]}}),
+            "config.add.headers[0]",
+            CONTROL,
+        ),
+        plugin(
+            "redirect",
+            &json!({"location": "https://a.test", "status_code": 100}),
+            "config.status_code",
+            STATUS,
+        ),
         plugin(
             "oauth2-introspection",
             &json!({
@@ -89,7 +99,9 @@ fn bad_ones() -> Vec<Bad> {
 fn missing(way: &str, said: &str, bad: &[Bad]) -> Vec<String> {
     let is_said = |bad: &&Bad| said.lines().any(|line| line.contains(bad.says) && line.contains(bad.field));
     let lacks = bad.iter().filter(|bad| !is_said(bad));
-    lacks.map(|bad| format!("{way} does not say of {} {}: {}", bad.list, bad.body["name"], bad.says)).collect()
+    lacks
+        .map(|bad| format!("{way} does not say of {} {}: {}", bad.list, bad.body["name"], bad.says))
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -113,9 +125,13 @@ async fn every_way_in_says_the_same() {
         if status != 400 || !told.contains(one.says) {
             wrong.push(format!("POST /{} answers {status} to {}: {posted}", one.list, one.body["name"]));
         }
-        let (status, validated) = node.ask("POST", &format!("/schemas/{}/validate", one.list), &one.body).await;
+        let (status, validated) =
+            node.ask("POST", &format!("/schemas/{}/validate", one.list), &one.body).await;
         if status != 400 || validated["message"].as_str() != Some(told) {
-            wrong.push(format!("validate answers {status} to {}: {validated}, not {posted}", one.body["name"]));
+            wrong.push(format!(
+                "validate answers {status} to {}: {validated}, not {posted}",
+                one.body["name"]
+            ));
         }
     }
 
@@ -137,7 +153,10 @@ async fn every_way_in_says_the_same() {
         wrong.push(format!("something of it is there: {left}"));
     }
 
-    let check = Postern::command().file("kong.yaml", &yaml).env("POSTERN_DECLARATIVE_CONFIG", "kong.yaml").arg("check");
+    let check = Postern::command()
+        .file("kong.yaml", &yaml)
+        .env("POSTERN_DECLARATIVE_CONFIG", "kong.yaml")
+        .arg("check");
     let outcome = check.run().await;
     wrong.extend(missing("check", &format!("{}\n{}", outcome.stdout, outcome.stderr), &bad));
     match Gateway::try_start(&yaml, &[]).await {

@@ -60,7 +60,8 @@ impl Bodies {
         let ca = Ca::new("An authority");
         let (one, other, rsa) = (ca.issue(&["a.test"]), ca.issue(&["b.test"]), ca.issue_rsa(&["c.test"]));
         let two_blocks = format!("{}{}", one.cert, one.key);
-        let pems = [&one.chain, &one.key, &other.cert, &other.key, &rsa.cert, &rsa.key, ca.pem(), &two_blocks];
+        let pems =
+            [&one.chain, &one.key, &other.cert, &other.key, &rsa.cert, &rsa.key, ca.pem(), &two_blocks];
         let mut pems: Vec<String> = pems.iter().map(|pem| (*pem).to_owned()).collect();
         pems.push(one.cert.replace('\n', "\r\n"));
         pems.push(one.cert[..one.cert.len() / 2].to_owned());
@@ -131,7 +132,11 @@ impl Bodies {
         }
         let id = uuid::Uuid::from_u128(0x1000_4000_8000_0000_0000_0000 + self.made);
         let plugin = kind.plugin.as_deref().map_or(String::new(), |name| format!("{name}: "));
-        Body { path: format!("{}/{id}", kind.list), json, changed: format!("{plugin}{}", changed.join(" and ")) }
+        Body {
+            path: format!("{}/{id}", kind.list),
+            json,
+            changed: format!("{plugin}{}", changed.join(" and ")),
+        }
     }
 }
 
@@ -167,7 +172,9 @@ fn name_it(json: &mut Value, list: &str, unique: &str) {
         "/key-auths" | "/jwts" => ("key", unique.to_owned()),
         "/acls" => ("group", unique.to_owned()),
         "/upstreams" | "/snis" => ("name", format!("{unique}.test")),
-        list if list.ends_with("/targets") => ("target", format!("127.0.0.1:{}", 1 + unique[1..].parse::<u32>().unwrap_or(0) % 65_000)),
+        list if list.ends_with("/targets") => {
+            ("target", format!("127.0.0.1:{}", 1 + unique[1..].parse::<u32>().unwrap_or(0) % 65_000))
+        }
         "/vaults" => ("prefix", format!("v-{unique}")),
         "/keys" => ("kid", unique.to_owned()),
         "/services" | "/routes" | "/consumer_groups" | "/key-sets" => ("name", unique.to_owned()),
@@ -203,16 +210,54 @@ fn right_config(plugin: &str) -> Value {
 /// Right ones, and such as are wrong in every way.
 fn expression(random: &mut Random) -> String {
     const FIELDS: &[&str] = &[
-        "http.path", "http.host", "http.method", "net.protocol", "tls.sni", "http.headers.x_a", "http.queries.q",
-        "http.path.segments.0", "http.path.segments.0_1", "http.path.segments.len", "net.port", "net.src.ip", "net.dst.port",
-        "net.src.port", "net.dst.ip", "nope", "http.", "http.path.segments.1_0", "http.path.segments.x", "http.headers.",
+        "http.path",
+        "http.host",
+        "http.method",
+        "net.protocol",
+        "tls.sni",
+        "http.headers.x_a",
+        "http.queries.q",
+        "http.path.segments.0",
+        "http.path.segments.0_1",
+        "http.path.segments.len",
+        "net.port",
+        "net.src.ip",
+        "net.dst.port",
+        "net.src.port",
+        "net.dst.ip",
+        "nope",
+        "http.",
+        "http.path.segments.1_0",
+        "http.path.segments.x",
+        "http.headers.",
     ];
     const OPERATORS: &[&str] =
         &["==", "!=", "~", "^=", "=^", ">", ">=", "<", "<=", "in", "not in", "contains", "=", "<>", ""];
     const VALUES: &[&str] = &[
-        "\"/g\"", "\"\"", "80", "-1", "0x50", "99999999999999999999", "10.0.0.0/8", "10.0.0.1", "10.0.0.0/33", "::1", "::/129",
-        "r#\"/g/\\d+\"#", "r#\"(\"#", "r#\"\\d{1,999999}\"#", "r#\"(\\w{99}){99}\"#", "\"(\"", "\"\\\\d{1,99999}\"", "\"(?=a)\"",
-        "\"a", "a", "", "\"\\q\"", "\"\u{e9}\"", "\"\\0\"",
+        "\"/g\"",
+        "\"\"",
+        "80",
+        "-1",
+        "0x50",
+        "99999999999999999999",
+        "10.0.0.0/8",
+        "10.0.0.1",
+        "10.0.0.0/33",
+        "::1",
+        "::/129",
+        "r#\"/g/\\d+\"#",
+        "r#\"(\"#",
+        "r#\"\\d{1,999999}\"#",
+        "r#\"(\\w{99}){99}\"#",
+        "\"(\"",
+        "\"\\\\d{1,99999}\"",
+        "\"(?=a)\"",
+        "\"a",
+        "a",
+        "",
+        "\"\\q\"",
+        "\"\u{e9}\"",
+        "\"\\0\"",
     ];
     let mut predicate = || {
         let [field, operator, value] = [FIELDS, OPERATORS, VALUES].map(|list| list[random.below(list.len())]);
@@ -300,7 +345,9 @@ fn values(field: &Value, path: &[Step], changes: &mut Vec<Change>) {
     for choice in field["one_of"].as_array().into_iter().flatten() {
         put(choice.clone(), true);
     }
-    for limit in [&field["between"][0], &field["between"][1], &field["gt"]].into_iter().filter_map(Value::as_f64) {
+    for limit in
+        [&field["between"][0], &field["between"][1], &field["gt"]].into_iter().filter_map(Value::as_f64)
+    {
         for value in [limit - 1.0, limit - 0.5, limit, limit + 0.5, limit + 1.0] {
             put(if value.fract() == 0.0 { json!(value as i64) } else { json!(value) }, false);
         }
@@ -343,7 +390,8 @@ fn good(field: &Value) -> Value {
         "integer" | "number" => 200.into(),
         "boolean" => true.into(),
         "record" => {
-            let fields = field["fields"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
+            let fields =
+                field["fields"].as_array().into_iter().flatten().filter_map(Value::as_object).flatten();
             Value::Object(fields.map(|(name, field)| (name.clone(), good(field))).collect())
         }
         _ => json!([]),
@@ -351,7 +399,25 @@ fn good(field: &Value) -> Value {
 }
 
 fn numbers() -> Vec<Value> {
-    let whole = [0, 1, -1, 2, 99, 100, 199, 599, 600, 999, 65_535, 65_536, 1 << 31, -(1 << 31), 1 << 53, i64::MAX, i64::MIN];
+    let whole = [
+        0,
+        1,
+        -1,
+        2,
+        99,
+        100,
+        199,
+        599,
+        600,
+        999,
+        65_535,
+        65_536,
+        1 << 31,
+        -(1 << 31),
+        1 << 53,
+        i64::MAX,
+        i64::MIN,
+    ];
     let floats = [0.5, -0.5, 1e-300, 1e300, -1e300, 429.5];
     whole.map(|number| json!(number)).into_iter().chain(floats.map(|number| json!(number))).collect()
 }
@@ -363,18 +429,121 @@ fn texts() -> Vec<String> {
 }
 
 const TEXTS: &[&str] = &[
-    "", " ", "a", "A-b_c", "-1", "0", "65536", "\u{0}", "a\r\nb: c", "x:\r\ny", "x:\u{0}", "\t", "\u{7f}", "a\"b", "a\\", "\u{e9}",
-    "x:\u{e9}", "\u{1f980}", "a b", "a b:c", "a;b", "a,b", "a=b", ":", ":b", "a:", "a:b:c", "%", "%zz", "%00", "(", "[", "*",
-    "\\d{1,999999}", "~(", "~/(", "~/\\d{1,999999}", "~/(\\w{99}){99}", "~*(", "(?=a)", "$(", "$(headers.x)", "x:$(headers.x)",
-    "x:$(", "x:$(os.time())", "{vault://env/nothing}", "x:{vault://env/nothing}", "{vault://", "{vault://nowhere/x}",
-    "11111111-2222-4333-8444-555555555555", "http://", "http:///x", "http://a.test", "http://u:p@a.test:8080/x?y=z#w",
-    "http://a.test:99999", "http://[::1", "http://a b/", "http://a\r\nb/", "ftp://a.test", "//a.test", "mailto:a@a.test", "/", "//",
-    "/..", "/a/../..", "/%2e%2e/", "/%00", "/a b", "/\u{e9}", "/?a", "a.test", "A.TEST.", ".a.test", "*.a.test", "a.*", "*.*",
-    "a..test", "a_b.test", "a.test:80", "localhost", "127.0.0.1", "127.0.0.1:80", "999.0.0.1", "::1", "[::1]:80",
-    "10.0.0.0/8", "10.0.0.1/8", "10.0.0.0/33", "::/129", "GET", "get", "G ET", "host", "content-length:5",
-    "transfer-encoding:chunked", "date", "@request-target", "text/html", "200-299", "299-200", "0-99999", "return 1",
-    "return nil", "return kong", "return 1e999", "a.b.c", "/dev/null", "true", "null", "exp", "HS256", "{\"kty\":\"oct\"}", "{",
-    "-----BEGIN CERTIFICATE-----", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+    "",
+    " ",
+    "a",
+    "A-b_c",
+    "-1",
+    "0",
+    "65536",
+    "\u{0}",
+    "a\r\nb: c",
+    "x:\r\ny",
+    "x:\u{0}",
+    "\t",
+    "\u{7f}",
+    "a\"b",
+    "a\\",
+    "\u{e9}",
+    "x:\u{e9}",
+    "\u{1f980}",
+    "a b",
+    "a b:c",
+    "a;b",
+    "a,b",
+    "a=b",
+    ":",
+    ":b",
+    "a:",
+    "a:b:c",
+    "%",
+    "%zz",
+    "%00",
+    "(",
+    "[",
+    "*",
+    "\\d{1,999999}",
+    "~(",
+    "~/(",
+    "~/\\d{1,999999}",
+    "~/(\\w{99}){99}",
+    "~*(",
+    "(?=a)",
+    "$(",
+    "$(headers.x)",
+    "x:$(headers.x)",
+    "x:$(",
+    "x:$(os.time())",
+    "{vault://env/nothing}",
+    "x:{vault://env/nothing}",
+    "{vault://",
+    "{vault://nowhere/x}",
+    "11111111-2222-4333-8444-555555555555",
+    "http://",
+    "http:///x",
+    "http://a.test",
+    "http://u:p@a.test:8080/x?y=z#w",
+    "http://a.test:99999",
+    "http://[::1",
+    "http://a b/",
+    "http://a\r\nb/",
+    "ftp://a.test",
+    "//a.test",
+    "mailto:a@a.test",
+    "/",
+    "//",
+    "/..",
+    "/a/../..",
+    "/%2e%2e/",
+    "/%00",
+    "/a b",
+    "/\u{e9}",
+    "/?a",
+    "a.test",
+    "A.TEST.",
+    ".a.test",
+    "*.a.test",
+    "a.*",
+    "*.*",
+    "a..test",
+    "a_b.test",
+    "a.test:80",
+    "localhost",
+    "127.0.0.1",
+    "127.0.0.1:80",
+    "999.0.0.1",
+    "::1",
+    "[::1]:80",
+    "10.0.0.0/8",
+    "10.0.0.1/8",
+    "10.0.0.0/33",
+    "::/129",
+    "GET",
+    "get",
+    "G ET",
+    "host",
+    "content-length:5",
+    "transfer-encoding:chunked",
+    "date",
+    "@request-target",
+    "text/html",
+    "200-299",
+    "299-200",
+    "0-99999",
+    "return 1",
+    "return nil",
+    "return kong",
+    "return 1e999",
+    "a.b.c",
+    "/dev/null",
+    "true",
+    "null",
+    "exp",
+    "HS256",
+    "{\"kty\":\"oct\"}",
+    "{",
+    "-----BEGIN CERTIFICATE-----",
+    "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
 ];
 
 /// Numbers that follow from the first: splitmix64.
