@@ -34,7 +34,7 @@ async fn what_is_accepted_is_in_effect_and_what_is_refused_changes_nothing() {
     let mut failures = Vec::new();
     let mut counts = [0, 0];
     for (flavour, share) in [("traditional_compatible", all / 2), ("expressions", all - all / 2)] {
-        let settings = [("router_flavor", flavour), ("dns_resolver", "127.0.0.1:9"), ("log_level", "warn")];
+        let settings = [("router_flavor", flavour), ("dns_resolver", "127.0.0.1:9")];
         let mut run = Run::start(Node::sqlite(&settings).await, &upstream, flavour).await;
         let mut bodies = Bodies::of(&run.node, seed, flavour).await;
         let mut left = usize::try_from(share).unwrap();
