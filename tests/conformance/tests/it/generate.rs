@@ -206,15 +206,19 @@ impl Run {
         let marker = self.route(&path);
         self.must("PUT", "/routes/marker", &marker).await;
         let begun = Instant::now();
+        let refusals = self.refusals();
         while self.status(&path).await != 200 {
             let effect = self.effect().await;
-            if let Some(reasons) =
-                effect["configuration"]["refused"].as_array().filter(|reasons| !reasons.is_empty())
-            {
-                return Err(Value::from(reasons.clone()).to_string());
+            let reasons = effect["configuration"]["refused"].clone();
+            if !is_empty(&reasons) {
+                // It may be the refusal of what was there before; the second one from now on is of what is there now.
+                if self.refusals() > refusals + 1 {
+                    return Err(reasons.to_string());
+                }
+                self.must("PUT", "/routes/marker", &marker).await;
             }
             if begun.elapsed() > SOON {
-                return Err(format!("the change is not there after {SOON:?}"));
+                return Err(format!("the change is not there after {SOON:?}: {reasons}"));
             }
             sleep(Duration::from_millis(5)).await;
         }
@@ -260,6 +264,11 @@ impl Run {
     async fn effect(&mut self) -> Value {
         let (_, status) = self.ask("GET", "/status", &Value::Null).await;
         json!({"hash": status["configuration_hash"], "configuration": status["configuration"]})
+    }
+
+    /// How often the node refused a configuration.
+    fn refusals(&self) -> usize {
+        self.node.log().matches("a new configuration was refused").count()
     }
 
     async fn status(&self, path: &str) -> u16 {

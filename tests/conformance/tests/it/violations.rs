@@ -95,9 +95,11 @@ fn bad_ones() -> Vec<Bad> {
     ]
 }
 
-/// Says what of the words is missing in what a way in said.
+/// Says what of the words is missing in what a way in said. A gateway's own words count the items of lists from 1, and
+/// `validate` hides what could be a secret, so there the field is not looked at.
 fn missing(way: &str, said: &str, bad: &[Bad]) -> Vec<String> {
-    let is_said = |bad: &&Bad| said.lines().any(|line| line.contains(bad.says) && line.contains(bad.field));
+    let names = |line: &str, bad: &Bad| way == "validate" || line.contains(bad.field);
+    let is_said = |bad: &&Bad| said.lines().any(|line| line.contains(bad.says) && names(line, bad));
     let lacks = bad.iter().filter(|bad| !is_said(bad));
     lacks
         .map(|bad| format!("{way} does not say of {} {}: {}", bad.list, bad.body["name"], bad.says))
