@@ -39,7 +39,7 @@ impl Change {
                     fields.entry(name.clone()).or_insert(Json::Null)
                 }
                 Step::First => {
-                    if !place.as_array().is_some_and(|items| !items.is_empty()) {
+                    if place.as_array().is_none_or(Vec::is_empty) {
                         *place = json!([null]);
                     }
                     &mut place[0]
@@ -51,7 +51,7 @@ impl Change {
     }
 
     /// One of many; choices come up as often as all else. `below` gives a random number below another one.
-    pub fn any<'a>(changes: &'a [Self], mut below: impl FnMut(usize) -> usize) -> &'a Self {
+    pub fn any(changes: &[Self], mut below: impl FnMut(usize) -> usize) -> &Self {
         loop {
             let change = &changes[below(changes.len())];
             if change.decides || below(8) == 0 {

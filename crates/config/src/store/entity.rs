@@ -13,7 +13,11 @@ use super::{Key, OnDelete, Reference, Row};
 impl Row {
     /// The row of an entity. Its body is what [`Kind::check`] made, with identifiers wherever it refers to others.
     pub fn of(kind: Kind, id: Uuid, body: Map<String, Json>) -> Self {
-        let keys = kind.keys(&body).into_iter().map(|found| Key::of(kind.collection(), found.fields, &found.values)).collect();
+        let keys = kind
+            .keys(&body)
+            .into_iter()
+            .map(|found| Key::of(kind.collection(), found.fields, &found.values))
+            .collect();
         let reference = |(refers, id): (Refers, Uuid)| Reference {
             field: refers.field.to_owned(),
             kind: refers.to.to_owned(),

@@ -220,7 +220,7 @@ impl Run {
             if begun.elapsed() > SOON {
                 return Err(format!("the change is not there after {SOON:?}: {reasons}"));
             }
-            sleep(Duration::from_millis(5)).await;
+            sleep(Duration::from_millis(20)).await;
         }
         match self.status("/canary").await {
             200 => {}

@@ -99,7 +99,14 @@ impl Bodies {
     pub(super) fn next(&mut self, route: uuid::Uuid) -> Body {
         self.made += 1;
         let random = &mut self.random;
-        let kind = &self.kinds[random.below(self.kinds.len())];
+        // What routes say is a language, and there are two kinds of them among some fifty.
+        let is_route = random.below(6) == 0;
+        let routes = self.kinds.iter().filter(|kind| kind.list == "/routes").count();
+        let kind = match is_route {
+            true => self.kinds.iter().filter(|kind| kind.list == "/routes").nth(random.below(routes)),
+            false => self.kinds.get(random.below(self.kinds.len())),
+        };
+        let Some(kind) = kind else { unreachable!("there are routes") };
         let mut json = kind.right.clone();
         let unique = format!("n{}", self.made);
         name_it(&mut json, kind.list, &unique);
