@@ -99,12 +99,14 @@ impl Bodies {
     pub(super) fn next(&mut self, route: uuid::Uuid) -> Body {
         self.made += 1;
         let random = &mut self.random;
-        // What routes say is a language, and there are two kinds of them among some fifty.
-        let is_route = random.below(6) == 0;
-        let routes = self.kinds.iter().filter(|kind| kind.list == "/routes").count();
-        let kind = match is_route {
-            true => self.kinds.iter().filter(|kind| kind.list == "/routes").nth(random.below(routes)),
-            false => self.kinds.get(random.below(self.kinds.len())),
+        // What routes say is a language, and certificates need keys that fit; both are few among some fifty kinds.
+        let is_special = |kind: &&Kind| matches!(kind.list, "/routes" | "/certificates");
+        let kind = match random.below(5) {
+            0 => {
+                let special = self.kinds.iter().filter(is_special).count();
+                self.kinds.iter().filter(is_special).nth(random.below(special))
+            }
+            _ => self.kinds.get(random.below(self.kinds.len())),
         };
         let Some(kind) = kind else { unreachable!("there are routes") };
         let mut json = kind.right.clone();
@@ -127,7 +129,7 @@ impl Bodies {
             changed.push(format!("{name} = PEM {pem}"));
         }
         let count = match random.below(10) {
-            0 if !changed.is_empty() => 0,
+            0..=4 if !changed.is_empty() => 0,
             0..=6 => 1,
             7 | 8 => 2,
             _ => 3,
