@@ -6,7 +6,7 @@ CARGO ?= cargo
 POSTERN := target/debug/postern
 
 .DEFAULT_GOAL := help
-.PHONY: help build release demo dev test unit lint fmt house deny audit fuzz chaos bench doc tools clean-tools
+.PHONY: help build release demo dev test unit lint fmt house deny audit fuzz generate chaos bench doc tools clean-tools
 
 help: ## print these targets
 	@echo "make TARGET, where TARGET is one of:"
@@ -58,6 +58,11 @@ fuzz: ## the inputs that were worth keeping, then each fuzz target for 10 second
 	@scripts/tools fuzz
 	cargo test --quiet -p postern-fuzz
 	fuzz/run $(or $(SECONDS),10)
+
+generate: tools build ## BODIES=100000 generated bodies to the Admin API: what is accepted is in effect, also after a restart
+	BODIES=$(or $(BODIES),100000) SEED=$(or $(SEED),15) \
+		$(CARGO) test $(LOCKED) -p postern-conformance --test it generate -- --nocapture
+	GENERATE=$(or $(BODIES),100000) SEED=$(or $(SEED),15) $(CARGO) test $(LOCKED) -p postern-plugins --lib generated
 
 chaos: tools ## every login of hcv in every kind of trouble, with real OpenBao; keeps docs/reliability.md
 	scripts/chaos

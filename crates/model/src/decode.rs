@@ -194,7 +194,7 @@ impl<'a> Decoder<'a, '_> {
     fn checks(&mut self, node: Option<&'a Node>, at: Position, record: &Record, checks: &'static [Check]) {
         for check in checks {
             let Err((field, message)) = rule::check(check, record) else { continue };
-            let blamed = node.and_then(|node| node.get(field));
+            let blamed = node.and_then(|node| field.split('.').try_fold(node, |node, name| node.get(name)));
             let is_custom = matches!(check, Check::Custom(_));
             let message = match is_custom && !self.report.is_full() && node.is_some_and(is_concealed) {
                 true => format!("invalid value: {CONCEALED}"),
@@ -204,9 +204,10 @@ impl<'a> Decoder<'a, '_> {
             if field.is_empty() {
                 self.error(at, message, None);
             } else {
-                self.steps.push(Step::Key(field));
+                let outside = self.steps.len();
+                self.steps.extend(field.split('.').map(Step::Key));
                 self.error(at, message, None);
-                self.steps.pop();
+                self.steps.truncate(outside);
             }
         }
     }

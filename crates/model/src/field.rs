@@ -123,8 +123,9 @@ pub enum Check {
     OnlyOneOf(&'static [&'static str]),
     /// All or none.
     AllOrNone(&'static [&'static str]),
-    /// Whatever the function says of the whole record: the field that is to blame, and what is wrong with it. It is
-    /// not asked while a field that it may look at holds a reference.
+    /// Whatever the function says of the whole record: the field that is to blame, and what is wrong with it. A field
+    /// of an inner record is named by its way: `redis.host`. It is not asked while one of the record's own fields holds
+    /// a reference; those of inner records may.
     Custom(fn(&Record) -> Result<(), (&'static str, String)>),
 }
 

@@ -6,6 +6,8 @@
 
 mod wire;
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -175,6 +177,15 @@ impl Kind {
     }
 }
 
+/// A value of a field that no two entities may share, as it is compared: a server name is the same one in capitals, and with
+/// the dot of the root.
+pub fn compared<'t>(kind: &str, value: &'t str) -> Cow<'t, str> {
+    match kind {
+        "snis" => Cow::Owned(value.strip_suffix('.').unwrap_or(value).to_ascii_lowercase()),
+        _ => Cow::Borrowed(value),
+    }
+}
+
 impl PartialEq for Kind {
     fn eq(&self, other: &Self) -> bool {
         std::ptr::eq(self.0, other.0)
@@ -183,5 +194,7 @@ impl PartialEq for Kind {
 
 impl Eq for Kind {}
 
+#[cfg(test)]
+mod accepted;
 #[cfg(test)]
 mod tests;

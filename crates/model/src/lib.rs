@@ -38,6 +38,9 @@ mod decode;
 pub mod document;
 pub mod entity;
 pub mod field;
+#[cfg(any(test, feature = "generated"))]
+#[doc(hidden)]
+pub mod generated;
 pub mod kind;
 mod path;
 pub mod schema;

@@ -110,4 +110,6 @@ impl Plugins for Registry {
 }
 
 #[cfg(test)]
+mod generated;
+#[cfg(test)]
 mod tests;

@@ -66,14 +66,24 @@ impl Pair {
 fn certified(cert: &Text, key: &Text) -> Result<Arc<CertifiedKey>, String> {
     let (chain, key) = chain_and_key(cert, key)?;
     let key = provider::sign::any_supported_type(&key)
-        .map_err(|_| "a kind of key that is not supported".to_owned())?;
+        .map_err(|_| "a kind of key that is not supported (RSA needs 2048 bits or more)".to_owned())?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             Ok(Arc::new(certified))
         }
+        Err(rustls::Error::InvalidCertificate(_)) if has_the_key(&certified) => Ok(Arc::new(certified)),
         Err(_) => Err("certificate does not match key".to_owned()),
     }
+}
+
+/// Whether the public half of the key is in the certificate, as it is in every form of one: rustls reads version 3 only, and
+/// shows any.
+fn has_the_key(certified: &CertifiedKey) -> bool {
+    let (Some(leaf), Some(public)) = (certified.cert.first(), certified.key.public_key()) else {
+        return false;
+    };
+    leaf.windows(public.len()).any(|part| part == public.as_ref())
 }
 
 fn chain_and_key(

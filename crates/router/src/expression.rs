@@ -5,6 +5,8 @@
 //! As in Kong: the highest `priority` wins, and a route's protocols are part of its expression, unless it has only
 //! `https` and so answers other requests with a redirect. Fields that no expression names are not filled.
 
+mod patterns;
+
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::{self, Debug, Formatter};
 
@@ -18,7 +20,7 @@ use postern_model::entity::Route;
 
 use crate::facts::{Captures, Group, Match, Request};
 use crate::path::undecoded_len;
-use crate::rule::{Schemes, is_stream};
+use crate::rule::{Budget, Schemes, is_stream};
 
 /// Longer and deeper ones would overflow the stack of the engine, which is recursive.
 const MAX_LEN: usize = 32 * 1024;
@@ -120,6 +122,11 @@ impl Compiled {
 fn compile(expression: &str) -> Result<Expression, String> {
     if expression.len() > MAX_LEN || depth(expression) > MAX_DEPTH {
         return Err(format!("expression: more than {MAX_LEN} bytes, or {MAX_DEPTH} levels"));
+    }
+    // The engine compiles regular expressions while it reads, each as large as it likes.
+    let mut budget = Budget::default();
+    for pattern in patterns::of(expression) {
+        budget.foresee(&pattern).map_err(|reason| format!("expression: {reason}"))?;
     }
     parse(expression).map_err(|error| {
         // Its text quotes the expression, after a first line that says where.

@@ -17,7 +17,7 @@ use postern_model::value::Text;
 
 pub(crate) use name::Name;
 use net::Net;
-pub(crate) use regex::Regex;
+pub(crate) use regex::{Budget, Regex};
 
 use crate::facts::{Captures, Match, Request};
 use crate::path::{normalise, undecoded_len};
@@ -92,14 +92,15 @@ pub(crate) fn compile(number: usize, route: &Route, strict: bool) -> Result<Vec<
     if is_stream(route) {
         return Ok(Vec::new());
     }
-    let conditions = Arc::new(Conditions::compile(number, route, strict)?);
+    let mut budget = Budget::default();
+    let conditions = Arc::new(Conditions::compile(number, route, strict, &mut budget)?);
     let rank = |weight: u8| Rank {
         weight: conditions.kinds() + weight,
         plain_hosts: route.hosts.as_ref().is_some_and(|hosts| hosts.iter().all(|host| !host.contains('*'))),
         headers: u8::try_from(conditions.headers.len()).unwrap_or(u8::MAX),
         ..Rank::default()
     };
-    let paths = compile_paths(route.paths.as_deref().unwrap_or_default())?;
+    let paths = compile_paths(route.paths.as_deref().unwrap_or_default(), &mut budget)?;
     if paths.is_empty() && conditions.kinds() == 0 {
         return Err(
             "no rule says which requests are meant: set `hosts`, `paths`, `methods`, `headers`, `snis`, \
@@ -136,12 +137,12 @@ pub(crate) fn is_stream(route: &Route) -> bool {
 }
 
 /// Regular expressions together, prefixes by length, in the order in which the route first has them.
-fn compile_paths(paths: &[Text]) -> Result<Vec<Paths>, String> {
+fn compile_paths(paths: &[Text], budget: &mut Budget) -> Result<Vec<Paths>, String> {
     let mut groups: Vec<Paths> = Vec::new();
     for (number, path) in paths.iter().enumerate() {
         let refused = |reason: String| format!("paths[{number}]: {reason}");
         if let Some(pattern) = path.strip_prefix('~') {
-            let regex = Regex::anchored(pattern).map_err(refused)?;
+            let regex = Regex::anchored(pattern, budget).map_err(refused)?;
             match groups.iter_mut().find_map(Paths::regexes) {
                 Some(regexes) => regexes.push(regex),
                 None => groups.push(Paths::Regexes(vec![regex])),
@@ -186,7 +187,7 @@ impl Rule {
 }
 
 impl Conditions {
-    fn compile(route: usize, from: &Route, strict: bool) -> Result<Self, String> {
+    fn compile(route: usize, from: &Route, strict: bool, budget: &mut Budget) -> Result<Self, String> {
         let hosts = from.hosts.iter().flatten().map(|host| name::host(host)).collect();
         let snis = from.snis.iter().flatten().map(|sni| name::sni(sni)).collect();
         let methods = from.methods.iter().flatten();
@@ -195,7 +196,10 @@ impl Conditions {
         let headers = from.headers.iter().flatten().map(|(name, values)| {
             let name =
                 HeaderName::from_bytes(name.as_bytes()).map_err(|_| "headers: not a name of a header")?;
-            Ok((name, values.iter().map(HeaderValue::compile).collect::<Result<_, _>>()?))
+            Ok((
+                name,
+                values.iter().map(|value| HeaderValue::compile(value, budget)).collect::<Result<_, _>>()?,
+            ))
         });
         Ok(Self {
             route,
@@ -281,10 +285,11 @@ impl Paths {
 
 impl HeaderValue {
     /// As Kong's code does it, `~*` begins a regular expression also among several values.
-    fn compile(value: &Text) -> Result<Self, String> {
+    fn compile(value: &Text, budget: &mut Budget) -> Result<Self, String> {
         match value.strip_prefix("~*") {
             Some(pattern) => {
-                Ok(Self::Regex(Regex::ignoring_case(pattern).map_err(|e| format!("headers: {e}"))?))
+                let regex = Regex::ignoring_case(pattern, budget);
+                Ok(Self::Regex(regex.map_err(|reason| format!("headers: {reason}"))?))
             }
             None => Ok(Self::Plain(value.clone())),
         }

@@ -1,5 +1,6 @@
 //! What the router promises: Kong's rules as tables, and the index beside the slow matcher.
 
+mod accepted;
 mod agree;
 #[cfg(feature = "expressions")]
 mod expressions;

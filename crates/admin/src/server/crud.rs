@@ -51,10 +51,10 @@ pub(crate) fn place(kind: Kind, segment: &str, parent: Parent) -> Option<Place> 
         _ => segment.to_owned(),
     };
     let key = match parent {
-        _ if kind.is_unique(field) => row::key(&[field], &[text.as_str().into()]),
+        _ if kind.is_unique(field) => row::key(kind.collection(), &[field], &[text.as_str().into()]),
         // One of its kind among those of its owner.
         Some((owner, id)) if kind.owner().is_some_and(|refers| refers.field == owner) => {
-            row::key(&[owner, field], &[id.to_string().into(), text.as_str().into()])
+            row::key(kind.collection(), &[owner, field], &[id.to_string().into(), text.as_str().into()])
         }
         _ => return None,
     };
@@ -86,7 +86,7 @@ async fn list(call: &Call<'_>, kind: Kind, parent: Parent) -> Answered {
     let tags = page::tags(call)?;
     let mut filter = parent.map(|(field, id)| Filter::RefersTo { field: field.to_owned(), id });
     if let ("consumers", Some(custom_id)) = (kind.collection(), call.argument("custom_id")) {
-        filter = Some(Filter::Key(row::key(&["custom_id"], &[custom_id.into()])));
+        filter = Some(Filter::Key(row::key("consumers", &["custom_id"], &[custom_id.into()])));
     }
     let (size, after) = (page::size(call)?, page::after(call));
     if kind.collection() == "targets" {

@@ -77,7 +77,7 @@ async fn by_name(admin: Option<&Admin>, field: &str, kind: &str, name: &str) -> 
     let Some(admin) = admin else { return Ok(Uuid::nil()) };
     let by = Kind::named(kind).and_then(Kind::endpoint_key);
     let found = match by {
-        Some(by) => admin.store().find(kind, &row::key(&[by], &[name.into()])).await?,
+        Some(by) => admin.store().find(kind, &row::key(kind, &[by], &[name.into()])).await?,
         None => None,
     };
     let dangling = || Refusal::Dangling {

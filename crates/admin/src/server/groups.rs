@@ -214,7 +214,7 @@ pub(crate) async fn member(call: &Call<'_>, from_consumer: bool) -> Answered {
         false => (one.row.id, other.row.id),
     };
     let values = [Value::from(group.to_string()), consumer.to_string().into()];
-    let key = key(&["consumer_group", "consumer"], &values);
+    let key = key(MEMBERSHIPS, &["consumer_group", "consumer"], &values);
     let found = call.admin.store().find(MEMBERSHIPS, &key).await?.ok_or(Refusal::NotFound)?;
     if call.method == Method::DELETE {
         writable(call, "remove")?;

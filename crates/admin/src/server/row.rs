@@ -13,6 +13,6 @@ pub fn row(kind: Kind, id: Uuid, body: Map<String, Value>) -> Row {
 }
 
 /// What no two rows share, as the store has it.
-pub(crate) fn key(fields: &[&str], values: &[Value]) -> Key {
-    Key::of(fields, values)
+pub(crate) fn key(kind: &str, fields: &[&str], values: &[Value]) -> Key {
+    Key::of(kind, fields, values)
 }

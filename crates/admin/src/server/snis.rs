@@ -54,7 +54,9 @@ pub(crate) async fn steps(
             there.swap_remove(at);
             continue;
         }
-        if let Some(other) = admin.store().find("snis", &key(&["name"], &[name.as_str().into()])).await? {
+        if let Some(other) =
+            admin.store().find("snis", &key("snis", &["name"], &[name.as_str().into()])).await?
+        {
             let holder = other.row.body.get("certificate").and_then(|other| other.get("id")?.as_str());
             let message = format!(
                 "{name} already associated with existing certificate '{}'",

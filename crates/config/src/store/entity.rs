@@ -4,7 +4,7 @@
 //! know: where the entity came from.
 
 use postern_model::Kind;
-use postern_model::kind::Refers;
+use postern_model::kind::{Refers, compared};
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -13,7 +13,11 @@ use super::{Key, OnDelete, Reference, Row};
 impl Row {
     /// The row of an entity. Its body is what [`Kind::check`] made, with identifiers wherever it refers to others.
     pub fn of(kind: Kind, id: Uuid, body: Map<String, Json>) -> Self {
-        let keys = kind.keys(&body).into_iter().map(|found| Key::of(found.fields, &found.values)).collect();
+        let keys = kind
+            .keys(&body)
+            .into_iter()
+            .map(|found| Key::of(kind.collection(), found.fields, &found.values))
+            .collect();
         let reference = |(refers, id): (Refers, Uuid)| Reference {
             field: refers.field.to_owned(),
             kind: refers.to.to_owned(),
@@ -29,10 +33,10 @@ impl Row {
 }
 
 impl Key {
-    /// What no two rows share, as the store has it: a text, or several as JSON.
-    pub fn of(fields: &[&str], values: &[Json]) -> Self {
+    /// What no two rows of a kind share, as the store has it: a text, or several as JSON.
+    pub fn of(kind: &str, fields: &[&str], values: &[Json]) -> Self {
         let value = match values {
-            [Json::String(text)] => text.clone(),
+            [Json::String(text)] => compared(kind, text).into_owned(),
             [other] => other.to_string(),
             several => Json::from(several.to_vec()).to_string(),
         };

@@ -13,6 +13,7 @@ use super::nesting::Found;
 use super::resolve::shown;
 use crate::document::Node;
 use crate::entity::Definition;
+use crate::kind::compared;
 use crate::value::Record;
 use crate::violation::{Position, Report, Violation};
 
@@ -40,7 +41,9 @@ impl Unique {
         for field in definition.schema.fields.iter().filter(|field| field.unique) {
             let Some(value) = record.get(field.name).and_then(shown) else { continue };
             let written = found.node.get(field.name);
-            if let Some(first) = self.first((collection, field.name), &value, &found.node) {
+            if let Some(first) =
+                self.first((collection, field.name), &compared(collection, &value), &found.node)
+            {
                 is_repeated = true;
                 let shown = if field.secret { "***" } else { written.map_or("(none)", Node::shown) };
                 let message = format!(

@@ -23,7 +23,7 @@ impl<'a> Verifier<'a> {
         self.fields(record, schema.fields)?;
         for check in schema.checks {
             let Err((field, message)) = rule::check(check, record) else { continue };
-            self.steps.extend((!field.is_empty()).then_some(Step::Key(field)));
+            self.steps.extend(field.split('.').filter(|name| !name.is_empty()).map(Step::Key));
             return Err(match check {
                 Check::Custom(_) => self.error("not valid together with the other fields"),
                 _ => self.error(&message),

@@ -149,13 +149,11 @@ const FIELDS: &[Field] = &[
         .doc("Among expressions that fit, the highest counts."),
 ];
 
-/// A single value that begins with `~*` is an expression.
+/// A value that begins with `~*` is an expression, also among several.
 fn header_values(value: &Value) -> Result<(), String> {
-    let [Value::Text(only)] = value.as_list().unwrap_or_default() else { return Ok(()) };
-    match only.strip_prefix("~*") {
-        Some(pattern) => rule::header_regex(pattern),
-        None => Ok(()),
-    }
+    let values = value.as_list().unwrap_or_default().iter().filter_map(Value::as_text);
+    let mut patterns = values.filter_map(|value| value.strip_prefix("~*"));
+    patterns.try_for_each(rule::header_regex)
 }
 
 /// A route that says nothing of its requests would take all of them; Kong refuses it.

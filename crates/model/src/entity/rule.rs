@@ -41,9 +41,15 @@ pub(super) fn name(value: &Value) -> Result<(), String> {
     })
 }
 
+/// Longer names of headers cross no gateway: no server reads so long a line.
+const HEADER_NAME_MAX: usize = 8 * 1024;
+
 /// The name of a header.
 pub(super) fn header_name(value: &Value) -> Result<(), String> {
     about(value, |name| {
+        if name.len() > HEADER_NAME_MAX {
+            return Err(format!("a header name has at most {HEADER_NAME_MAX} bytes"));
+        }
         let fine = |byte: u8| byte.is_ascii_alphanumeric() || b"_-".contains(&byte);
         match !name.is_empty() && name.bytes().all(fine) {
             true => Ok(()),

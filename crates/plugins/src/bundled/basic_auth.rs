@@ -15,7 +15,7 @@ use http::StatusCode;
 use http::header::{
     AUTHORIZATION, HeaderName, HeaderValue, PROXY_AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
-use postern_model::field::{Field, HTTP_AND_WS_PROTOCOLS, PluginSchema, Rule, Schema};
+use postern_model::field::{Check as Together, Field, HTTP_AND_WS_PROTOCOLS, PluginSchema, Rule, Schema};
 use postern_model::{Record, Text, Value};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -23,7 +23,7 @@ use zeroize::Zeroizing;
 
 use self::attempts::Attempts;
 use self::slow::SlowChecks;
-use super::redis;
+use super::{redis, rules};
 use crate::clock::Clock;
 use crate::directory::{Check, Consumer};
 use crate::identity;
@@ -39,7 +39,7 @@ pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     version: "3.9.1",
     protocols: HTTP_AND_WS_PROTOCOLS,
     not_bound_to: &["consumer", "consumer_group"],
-    config: Schema { fields: FIELDS, checks: &[] },
+    config: Schema { fields: FIELDS, checks: &[Together::Custom(redis_is_named)] },
     doc: "Lets those through who know a password, and tells the upstream who they are.",
 };
 
@@ -53,6 +53,7 @@ const FIELDS: &[Field] = &[
     Field::string("realm")
         .required()
         .default_text("service")
+        .rules(&[Rule::Custom(rules::header_value)])
         .doc("What `WWW-Authenticate` calls this place."),
     Field::record(
         "brute_force_protection",
@@ -75,6 +76,15 @@ fn strategy(value: &Value) -> Result<(), String> {
         Value::Text(strategy) if &**strategy == "cluster" => {
             Err("counts in the database are not supported; use redis or memory".to_owned())
         }
+        _ => Ok(()),
+    }
+}
+
+fn redis_is_named(config: &Record) -> Result<(), (&'static str, String)> {
+    let Some(protection) = config.record("brute_force_protection") else { return Ok(()) };
+    redis::groups_are_whole(protection, "brute_force_protection.redis")?;
+    match protection.text("strategy") {
+        Some("redis") => redis::is_named(protection, "brute_force_protection.redis.host"),
         _ => Ok(()),
     }
 }

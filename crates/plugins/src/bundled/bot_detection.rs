@@ -32,8 +32,9 @@ const EXPRESSION: Field = Field::string("").rules(&[Rule::Custom(expression)]);
 const FIELDS: &[Field] = &[
     Field::array("allow", &EXPRESSION)
         .default_empty()
+        .rules(&[Rule::Custom(together)])
         .doc("Regular expressions: whose `User-Agent` matches one of them comes in, whatever else it says."),
-    Field::array("deny", &EXPRESSION).default_empty().doc(
+    Field::array("deny", &EXPRESSION).default_empty().rules(&[Rule::Custom(together)]).doc(
         "Regular expressions: whose `User-Agent` matches one of them is refused, besides the known ones.",
     ),
 ];
@@ -49,6 +50,16 @@ fn expression(value: &Value) -> Result<(), String> {
         Value::Text(text) => {
             Regex::new(text).map(drop).map_err(|_| format!("not a valid regex: {}", text.as_str()))
         }
+        _ => Ok(()),
+    }
+}
+
+/// They are one when requests come, which bounds what all of them take of memory.
+fn together(value: &Value) -> Result<(), String> {
+    let texts: Vec<&str> = value.as_list().unwrap_or_default().iter().filter_map(Value::as_text).collect();
+    match Regex::new_many(&texts) {
+        // What is wrong with one of them is said there.
+        Err(error) if error.pattern().is_none() => Err("the expressions are too large together".to_owned()),
         _ => Ok(()),
     }
 }

@@ -10,11 +10,12 @@ use http::header::{
     ACCESS_CONTROL_REQUEST_HEADERS, ACCESS_CONTROL_REQUEST_METHOD, HeaderName, HeaderValue, ORIGIN, VARY,
 };
 use http::{HeaderMap, Method, StatusCode};
-use postern_model::field::{Default, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT};
+use postern_model::field::{Default, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
 use postern_model::{Record, Value};
 use regex_automata::meta::Regex;
 use serde::Deserialize;
 
+use super::rules::HEADER_VALUE;
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
@@ -38,10 +39,10 @@ const FIELDS: &[Field] = &[
     Field::array("origins", &AN_ORIGIN).default(Default::None).doc(
         "Origins that may call: `https://a.example`, a host alone, an expression for either, or `*`; without any, all may.",
     ),
-    Field::array("headers", &TEXT)
+    Field::array("headers", &HEADER_VALUE)
         .default(Default::None)
         .doc("The headers that may be sent; without any, those that a page asks for."),
-    Field::array("exposed_headers", &TEXT).default(Default::None).doc("The headers that a page may read."),
+    Field::array("exposed_headers", &HEADER_VALUE).default(Default::None).doc("The headers that a page may read."),
     Field::array("methods", &METHOD).default_texts(METHODS).doc("The methods that may be used."),
     Field::number("max_age").doc("For how many seconds a browser may keep the answer to a preflight."),
     Field::boolean("credentials")

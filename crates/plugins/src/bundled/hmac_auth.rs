@@ -23,6 +23,7 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use self::params::Params;
+use super::rules;
 use crate::clock::Clock;
 use crate::directory::Consumer;
 use crate::directory::signers::Hash;
@@ -67,7 +68,9 @@ const FIELDS: &[Field] = &[
     Field::array("algorithms", &ALGORITHM)
         .default_texts(&["hmac-sha1", "hmac-sha256", "hmac-sha384", "hmac-sha512"])
         .doc("The algorithms by which requests may be signed."),
-    Field::string("realm").doc("What `WWW-Authenticate` calls this place."),
+    Field::string("realm")
+        .rules(&[Rule::Custom(rules::header_value)])
+        .doc("What `WWW-Authenticate` calls this place."),
 ];
 
 const ALGORITHM: Field =

@@ -65,7 +65,7 @@ const FIELDS: &[Field] = &[
 
 const QUEUE: [Field; 8] = queue::fields(1);
 const HEADER_NAME: Field = TEXT.rules(&[Rule::Custom(header)]);
-const HEADER_VALUE: Field = TEXT.secret();
+const HEADER_VALUE: Field = super::rules::HEADER_VALUE.secret();
 
 /// Kong refuses those that a delivery has anyway.
 fn header(value: &Value) -> Result<(), String> {
@@ -86,8 +86,8 @@ struct Config {
     content_type: String,
     timeout: f64,
     keepalive: f64,
-    retry_count: Option<u64>,
-    queue_size: Option<usize>,
+    retry_count: Option<i64>,
+    queue_size: Option<i64>,
     flush_timeout: Option<f64>,
     headers: Option<BTreeMap<String, Secret>>,
     queue: queue::Config,
@@ -102,10 +102,8 @@ struct HttpLog {
 
 fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
-    let mut queue = config.queue.clone();
-    queue.retries = config.retry_count;
-    queue.max_batch_size = config.queue_size.filter(|size| *size > 1).unwrap_or(queue.max_batch_size);
-    queue.max_coalescing_delay = config.flush_timeout.unwrap_or(queue.max_coalescing_delay);
+    let queue =
+        config.queue.clone().in_older_words(config.retry_count, config.queue_size, config.flush_timeout);
     let lines = Lines::new(config.custom_fields_by_lua.as_ref(), context)?;
     let endpoint = Endpoint::new(&config, context)?;
     Ok(Prepared::at_commit(move |living| HttpLog {
@@ -160,7 +158,7 @@ impl Endpoint {
                 _ => "application/json; charset=utf-8",
             },
             headers,
-            array: config.queue_size.unwrap_or(config.queue.max_batch_size) > 1,
+            array: config.queue_size.map_or(config.queue.max_batch_size > 1, |size| size > 1),
         })
     }
 

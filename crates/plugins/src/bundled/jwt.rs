@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use self::token::{Malformed, Token};
-use super::rules::HEADER_NAME;
+use super::rules::{self, HEADER_NAME};
 use crate::clock::Clock;
 use crate::directory::issuers::Unverified;
 use crate::identity;
@@ -67,7 +67,9 @@ const FIELDS: &[Field] = &[
     Field::set("header_names", &HEADER_NAME)
         .default_texts(&["authorization"])
         .doc("The names of headers where a token is looked for, behind the word `Bearer`."),
-    Field::string("realm").doc("What `WWW-Authenticate` calls this place."),
+    Field::string("realm")
+        .rules(&[Rule::Custom(rules::header_value)])
+        .doc("What `WWW-Authenticate` calls this place."),
 ];
 
 const CLAIM: Field = Field::string("").rules(&[Rule::OneOf(&["exp", "nbf"])]);

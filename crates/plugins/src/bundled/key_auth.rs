@@ -12,7 +12,7 @@ use postern_model::field::{Default, Field, HTTP_AND_WS_PROTOCOLS, PluginSchema, 
 use postern_model::{Record, Text};
 use serde::Deserialize;
 
-use super::rules::HEADER_NAME;
+use super::rules::{self, HEADER_NAME};
 use crate::clock::Clock;
 use crate::identity;
 use crate::logging::redact::Unusual;
@@ -53,7 +53,9 @@ const FIELDS: &[Field] = &[
         .required()
         .default_bool(true)
         .doc("Whether `OPTIONS` requests need a key too."),
-    Field::string("realm").doc("What `WWW-Authenticate` calls this place."),
+    Field::string("realm")
+        .rules(&[Rule::Custom(rules::header_value)])
+        .doc("What `WWW-Authenticate` calls this place."),
     Field::array("identity_realms", &IDENTITY_REALM)
         .default(Default::None)
         .unsupported("identity realms belong to Konnect")

@@ -16,7 +16,7 @@ use aws_lc_rs::digest;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT, Type};
-use postern_model::{Record, Text};
+use postern_model::{Record, Text, Value};
 use postern_secrets::Secret;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
@@ -52,6 +52,7 @@ const FIELDS: &[Field] = &[
     Field::string("authorization_value")
         .required()
         .secret()
+        .rules(&[Rule::Custom(rules::header_value)])
         .doc("Who we are to it: the value of `Authorization`, as `Basic ...`."),
     Field::string("token_type_hint").doc("The hint that goes with each token."),
     Field::number("ttl")
@@ -84,14 +85,25 @@ const FIELDS: &[Field] = &[
         .default_text("username")
         .rules(&[Rule::OneOf(&["client_id", "username"])])
         .doc("What names the consumer: `username` its name, or `client_id` its `custom_id`."),
-    Field::array("custom_claims_forward", &TEXT)
+    Field::array("custom_claims_forward", &CLAIM)
         .required()
         .default_empty()
         .doc("Members of the answer that the upstream is told as `X-Credential-{name}`."),
 ];
 
 const HEADER_NAME: Field = TEXT.rules(&[Rule::Custom(rules::header_name)]);
-const HEADER_VALUE: Field = TEXT.secret();
+const HEADER_VALUE: Field = rules::HEADER_VALUE.secret();
+const CLAIM: Field = TEXT.rules(&[Rule::Custom(claim)]);
+
+fn claim(value: &Value) -> Result<(), String> {
+    rules::on_text(value, |name| told_as(name).map(drop))
+}
+
+/// The header that tells the upstream a claim.
+fn told_as(claim: &str) -> Result<HeaderName, String> {
+    let header = HeaderName::try_from(format!("x-credential-{}", claim.replace('_', "-")));
+    header.map_err(|_| format!("'{claim}' cannot be part of a header's name"))
+}
 
 pub(crate) const DEFINITION: Definition = Definition {
     schema: &SCHEMA,
@@ -112,8 +124,8 @@ struct Config {
     authorization_value: Secret,
     token_type_hint: Option<String>,
     ttl: f64,
-    timeout: u64,
-    keepalive: u64,
+    timeout: i64,
+    keepalive: i64,
     hide_credentials: bool,
     run_on_preflight: bool,
     anonymous: Option<Text>,
@@ -149,8 +161,8 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Config = config.read()?;
     let mut claims = Vec::new();
     for name in verdict::STANDARD.iter().map(|name| (*name).to_owned()).chain(config.custom_claims_forward) {
-        let header = HeaderName::try_from(format!("x-credential-{}", name.replace('_', "-")));
-        let header = header.map_err(|_| "custom_claims_forward: cannot be part of a header's name")?;
+        let header =
+            told_as(&name).map_err(|_| "custom_claims_forward: cannot be part of a header's name")?;
         if !claims.iter().any(|(_, known)| *known == header) {
             claims.push((name, header));
         }
@@ -169,8 +181,8 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
             authorization: config.authorization_value,
             headers: config.custom_introspection_headers,
             hint: config.token_type_hint,
-            timeout: Duration::from_millis(config.timeout.max(1)),
-            idle: Duration::from_millis(config.keepalive),
+            timeout: milliseconds(config.timeout).max(Duration::from_millis(1)),
+            idle: milliseconds(config.keepalive),
         },
         &context.node.trust,
     )?;
@@ -187,6 +199,11 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
         claims: Arc::new(claims),
         clock,
     }))
+}
+
+/// Below zero is as zero, and a day as long as any longer time.
+fn milliseconds(number: i64) -> Duration {
+    Duration::from_millis(u64::try_from(number).unwrap_or(0)).min(Duration::from_secs(86_400))
 }
 
 impl Kept {

@@ -95,7 +95,7 @@ const FIELDS: &[Field] = &[
 
 const QUEUE: [Field; 8] = queue::fields(200);
 const HEADER_NAME: Field = TEXT.rules(&[Rule::Custom(rules::header_name)]);
-const HEADER_VALUE: Field = TEXT.secret();
+const HEADER_VALUE: Field = rules::HEADER_VALUE.secret();
 
 const PROPAGATION: &[Field] = &[
     Field::array("extract", &TEXT.rules(&[Rule::OneOf(EXTRACTED)]))
@@ -124,7 +124,7 @@ struct Read {
     headers: Option<BTreeMap<String, Secret>>,
     resource_attributes: Option<BTreeMap<String, String>>,
     queue: queue::Config,
-    batch_span_count: Option<usize>,
+    batch_span_count: Option<i64>,
     batch_flush_delay: Option<f64>,
     connect_timeout: u64,
     send_timeout: u64,
@@ -192,9 +192,7 @@ struct Traced {
 
 fn make(config: &Config, context: &Context<'_>) -> Result<Prepared, String> {
     let config: Read = config.read()?;
-    let mut queue = config.queue.clone();
-    queue.max_batch_size = config.batch_span_count.filter(|count| *count > 0).unwrap_or(queue.max_batch_size);
-    queue.max_coalescing_delay = config.batch_flush_delay.unwrap_or(queue.max_coalescing_delay);
+    let queue = config.queue.clone().in_older_words(None, config.batch_span_count, config.batch_flush_delay);
     let none = BTreeMap::new();
     let terminal = Terminal {
         timeout: Duration::from_millis(

@@ -104,7 +104,7 @@ struct Config {
     cache_ttl: u64,
     cache_control: bool,
     ignore_uri_case: Option<bool>,
-    storage_ttl: Option<u64>,
+    storage_ttl: Option<i64>,
     vary_query_params: Option<Vec<String>>,
     vary_headers: Option<Vec<String>>,
     response_headers: Told,
@@ -145,7 +145,7 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
         types: config.content_type.iter().filter_map(|text| MediaType::read(text)).collect(),
         ttl: config.cache_ttl,
         control: config.cache_control,
-        storage_ttl: config.storage_ttl,
+        storage_ttl: config.storage_ttl.map(|seconds| u64::try_from(seconds).unwrap_or(0)),
         parts: Parts {
             parameters: config.vary_query_params.filter(|names| !names.is_empty()),
             headers,

@@ -41,6 +41,7 @@ pub(crate) static SCHEMA: PluginSchema = PluginSchema {
             Check::Custom(limits_grow),
             Check::Custom(what_is_counted_is_named),
             Check::Custom(sync_rate_fits),
+            Check::Custom(redis_is_named),
         ],
     },
     doc: "Limits how many requests somebody may send in a time.",
@@ -94,6 +95,14 @@ const FIELDS: &[Field] = &[
 ];
 
 const REDIS: [Field; 17] = redis::with_groups(true);
+
+fn redis_is_named(config: &Record) -> Result<(), (&'static str, String)> {
+    redis::groups_are_whole(config, "redis")?;
+    match config.text("policy") {
+        Some("redis") => redis::is_named(config, "redis.host"),
+        _ => Ok(()),
+    }
+}
 
 pub(crate) const DEFINITION: Definition = Definition {
     schema: &SCHEMA,

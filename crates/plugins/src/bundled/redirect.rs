@@ -6,11 +6,12 @@
 use bytes::Bytes;
 use http::header::{HeaderValue, LOCATION};
 use http::{HeaderMap, StatusCode};
-use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
+use postern_model::field::{Check, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
 use postern_model::{Record, Value};
 use serde::Deserialize;
 use url::Url;
 
+use super::rules;
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
@@ -22,7 +23,7 @@ pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     version: "3.9.1",
     protocols: HTTP_PROTOCOLS,
     not_bound_to: &[],
-    config: Schema { fields: FIELDS, checks: &[] },
+    config: Schema { fields: FIELDS, checks: &[Check::Custom(path_has_a_place)] },
     doc: "Sends clients to another address.",
 };
 
@@ -30,8 +31,8 @@ const FIELDS: &[Field] = &[
     Field::integer("status_code")
         .required()
         .default_int(301)
-        .rules(&[Rule::Between(100.0, 599.0)])
-        .doc("The status of the answer, from 200: those below it end no request."),
+        .rules(&[Rule::Between(100.0, 599.0), Rule::Custom(rules::status)])
+        .doc("The status of the answer, from 200: one below it ends no request."),
     Field::string("location")
         .required()
         .rules(&[Rule::Custom(absolute)])
@@ -61,7 +62,22 @@ fn absolute(value: &Value) -> Result<(), String> {
     if scheme.is_empty() {
         return Err("missing scheme in url".to_owned());
     }
-    Ok(())
+    rules::is_header_value(text)
+}
+
+/// Another path and query go only into an address that can be taken apart.
+fn path_has_a_place(config: &Record) -> Result<(), (&'static str, String)> {
+    let keeps = matches!(config.get("keep_incoming_path"), Some(Value::Boolean(true)));
+    match config.text("location") {
+        Some(location) if keeps && with_host(location).is_none() => {
+            Err(("location", "missing host in url".to_owned()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn with_host(location: &str) -> Option<Url> {
+    Url::parse(location).ok().filter(Url::has_host)
 }
 
 #[derive(Deserialize)]
@@ -88,8 +104,7 @@ fn make(config: &Record, _: &Context<'_>) -> Result<Prepared, String> {
     // hyper, as HTTP, takes a status below 200 for one that another follows.
     let status = StatusCode::from_u16(status_code).ok().filter(|status| !status.is_informational());
     let location = if keep_incoming_path == Some(true) {
-        let url = Url::parse(&location).ok().filter(Url::has_host);
-        Location::Around(Box::new(url.ok_or("location: not a URL with a host")?))
+        Location::Around(Box::new(with_host(&location).ok_or("location: not a URL with a host")?))
     } else {
         let value = HeaderValue::try_from(location);
         Location::Fixed(value.map_err(|_| "location: cannot stand in a header")?)

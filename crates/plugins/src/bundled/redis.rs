@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use postern_model::Record;
 use postern_model::field::{Field, Rule};
 use postern_secrets::Secret;
 use serde::Deserialize;
@@ -93,6 +94,34 @@ const GROUPS: [Field; 7] = [
         .doc("Which server of the Sentinels is used: counts need the master. Ours."),
 ];
 
+/// What [`Config::settings`] needs besides the field list: Sentinels and their master belong together. `blame` is the way
+/// to the record `redis` of this one.
+///
+/// # Errors
+/// One of the two is missing.
+pub(super) fn groups_are_whole(config: &Record, blame: &'static str) -> Result<(), (&'static str, String)> {
+    let is_given = |name| config.record("redis").is_some_and(|redis| redis.get(name).is_some());
+    match is_given("sentinel_master") == is_given("sentinel_nodes") {
+        true => Ok(()),
+        false => {
+            let names = "'sentinel_master', 'sentinel_nodes'";
+            Err((blame, format!("all or none of these fields must be set: {names}")))
+        }
+    }
+}
+
+/// And where it is used, it is somewhere. `blame` is the way to its `host`.
+///
+/// # Errors
+/// It is nowhere.
+pub(super) fn is_named(config: &Record, blame: &'static str) -> Result<(), (&'static str, String)> {
+    let places = ["host", "cluster_nodes", "sentinel_nodes"];
+    match config.record("redis").is_some_and(|redis| places.iter().any(|name| redis.get(name).is_some())) {
+        true => Ok(()),
+        false => Err((blame, "required field missing".to_owned())),
+    }
+}
+
 /// The fields of [`with_groups`], read.
 #[derive(Deserialize)]
 pub(super) struct Config {
@@ -101,7 +130,7 @@ pub(super) struct Config {
     timeout: u64,
     username: Option<Secret>,
     password: Option<Secret>,
-    database: u64,
+    database: i64,
     ssl: bool,
     ssl_verify: bool,
     server_name: Option<String>,

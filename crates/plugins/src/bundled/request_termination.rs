@@ -11,6 +11,7 @@ use postern_model::field::{Check, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Sch
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::rules;
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
@@ -31,17 +32,17 @@ const FIELDS: &[Field] = &[
     Field::integer("status_code")
         .required()
         .default_int(503)
-        .rules(&[Rule::Between(100.0, 599.0)])
-        .doc("The status of the answer, from 200: those below it end no request."),
+        .rules(&[Rule::Between(100.0, 599.0), Rule::Custom(rules::status)])
+        .doc("The status of the answer, from 200: one below it ends no request."),
     Field::string("message").doc("The text of the answer, as the `message` of a JSON object."),
-    Field::string("content_type").doc("What `body` is."),
+    Field::string("content_type").rules(&[Rule::Custom(rules::header_value)]).doc("What `body` is."),
     Field::string("body").doc("The answer as it is, in place of `message`."),
     Field::boolean("echo")
         .required()
         .default_bool(false)
         .doc("Whether the answer shows the request as it came here, for debugging: its credentials too."),
     Field::string("trigger")
-        .rules(&[Rule::Custom(super::rules::header_name)])
+        .rules(&[Rule::Custom(rules::header_name)])
         .doc("Only requests with this header or parameter are answered."),
 ];
 

@@ -96,8 +96,10 @@ fn header(value: &Value) -> Result<(), String> {
 
 fn header_pair(value: &Value) -> Result<(), String> {
     on_text(value, |text| {
-        is_header(name_and_value(text).0)?;
-        pair(value)
+        let (name, content) = name_and_value(text);
+        is_header(name)?;
+        pair(value)?;
+        headers::can_be_sent(&Template::parse(content.unwrap_or_default())?)
     })
 }
 

@@ -41,7 +41,10 @@ pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     version: "3.9.1",
     protocols: HTTP_PROTOCOLS,
     not_bound_to: &["consumer_group"],
-    config: Schema { fields: FIELDS, checks: &[Check::Custom(limits_are_some_and_grow)] },
+    config: Schema {
+        fields: FIELDS,
+        checks: &[Check::Custom(limits_are_some_and_grow), Check::Custom(redis_is_named)],
+    },
     doc: "Limits how much of what upstreams count somebody may use in a time.",
 };
 
@@ -82,7 +85,7 @@ const FIELDS: &[Field] = &[
 const REDIS: [Field; 17] = redis::with_groups(true);
 
 /// It becomes a part of headers.
-const LIMIT_NAME: Field = Field::string("").rules(&[Rule::Custom(rules::header_name)]);
+const LIMIT_NAME: Field = rules::HEADER_NAME;
 const LIMIT: Field = Field::record("", PERIODS).required();
 
 const PERIODS: &[Field] = &[
@@ -93,6 +96,14 @@ const PERIODS: &[Field] = &[
     Field::number("month").rules(&[Rule::Above(0.0)]).doc("How much of it a month of the calendar."),
     Field::number("year").rules(&[Rule::Above(0.0)]).doc("How much of it a year of the calendar."),
 ];
+
+fn redis_is_named(config: &Record) -> Result<(), (&'static str, String)> {
+    redis::groups_are_whole(config, "redis")?;
+    match config.text("policy") {
+        Some("redis") => redis::is_named(config, "redis.host"),
+        _ => Ok(()),
+    }
+}
 
 pub(crate) const DEFINITION: Definition = Definition {
     schema: &SCHEMA,

@@ -14,7 +14,7 @@ use serde::Deserialize;
 
 use self::body::Collected;
 use self::headers::Headers;
-use super::rules::{is_header, name_and_value, on_text};
+use super::rules::{is_header, is_header_value, name_and_value, on_text};
 use crate::plugin::{BodyFilter, Plugin};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
@@ -78,8 +78,9 @@ fn header(value: &Value) -> Result<(), String> {
 fn header_pair(value: &Value) -> Result<(), String> {
     pair(value)?;
     on_text(value, |text| {
-        let (name, _) = name_and_value(text);
+        let (name, content) = name_and_value(text);
         is_header(name)?;
+        is_header_value(content.unwrap_or_default())?;
         match headers::is_framing(name) {
             true => Err(format!("'{name}' says how a response is framed, and cannot be set")),
             false => Ok(()),

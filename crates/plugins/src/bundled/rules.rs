@@ -1,7 +1,8 @@
 //! Rules of fields that several plugins have.
 //!
-//! Owns: the rules, in Kong's words. Must not know: any plugin.
+//! Owns: the rules, in Kong's words where it has some. Must not know: any plugin.
 
+use http::header::HeaderValue;
 use postern_model::Value;
 use postern_model::field::{Field, Rule};
 use url::Url;
@@ -17,10 +18,16 @@ pub(super) fn header_name(value: &Value) -> Result<(), String> {
     }
 }
 
+/// Longer ones cross no gateway: no server reads so long a line.
+const HEADER_NAME_MAX: usize = 8 * 1024;
+
 /// The same of a text.
 pub(super) fn is_header_name(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("no header name provided".to_owned());
+    }
+    if name.len() > HEADER_NAME_MAX {
+        return Err(format!("a header name has at most {HEADER_NAME_MAX} bytes"));
     }
     if name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')) {
         return Ok(());
@@ -31,6 +38,22 @@ pub(super) fn is_header_name(name: &str) -> Result<(), String> {
 /// The same in the words of the transformers.
 pub(super) fn is_header(name: &str) -> Result<(), String> {
     is_header_name(name).map_err(|_| format!("'{name}' is not a valid header"))
+}
+
+/// The value of a header, as an element of lists and maps.
+pub(super) const HEADER_VALUE: Field = Field::string("").rules(&[Rule::Custom(header_value)]);
+
+/// The value of a header, or a part of one. A control character would end the line, so it can be in no request.
+pub(super) fn header_value(value: &Value) -> Result<(), String> {
+    on_text(value, is_header_value)
+}
+
+/// The same of a text.
+pub(super) fn is_header_value(text: &str) -> Result<(), String> {
+    match HeaderValue::from_str(text) {
+        Ok(_) => Ok(()),
+        Err(_) => Err("must not contain control characters".to_owned()),
+    }
 }
 
 /// A rule for texts.
@@ -58,14 +81,14 @@ pub(super) fn path(value: &Value) -> Result<(), String> {
     }
 }
 
-/// A status of an answer.
+/// A status of an answer. One below 200 ends no request: another answer follows it.
 pub(super) fn status(value: &Value) -> Result<(), String> {
-    match value {
-        Value::Number(number) if !(200.0..=599.0).contains(number) || number.fract() != 0.0 => {
-            Err("expected a status from 200 to 599".to_owned())
-        }
-        _ => Ok(()),
-    }
+    let is_one = match value {
+        Value::Integer(number) => (200..=599).contains(number),
+        Value::Number(number) => (200.0..=599.0).contains(number) && number.fract() == 0.0,
+        _ => true,
+    };
+    if is_one { Ok(()) } else { Err("expected a status from 200 to 599".to_owned()) }
 }
 
 /// A URL of an HTTP server.

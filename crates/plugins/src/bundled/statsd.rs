@@ -136,8 +136,8 @@ struct Read {
     hostname_in_prefix: bool,
     consumer_identifier_default: ConsumerBy,
     service_identifier_default: ServiceBy,
-    retry_count: Option<u64>,
-    queue_size: Option<usize>,
+    retry_count: Option<i64>,
+    queue_size: Option<i64>,
     flush_timeout: Option<f64>,
     tag_style: Option<Style>,
     queue: queue::Config,
@@ -207,10 +207,7 @@ fn make(config: &Config, context: &Context<'_>) -> Result<Prepared, String> {
             })
             .collect(),
     };
-    let mut queue = config.queue;
-    queue.retries = config.retry_count;
-    queue.max_batch_size = config.queue_size.filter(|size| *size > 1).unwrap_or(queue.max_batch_size);
-    queue.max_coalescing_delay = config.flush_timeout.unwrap_or(queue.max_coalescing_delay);
+    let queue = config.queue.in_older_words(config.retry_count, config.queue_size, config.flush_timeout);
     let place = Place { host: config.host, port: config.port, timeout: TIMEOUT };
     let to = match config.use_tcp {
         true => Server::Tcp(Tcp::new(place, IDLE)),

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use postern_model::Record;
-use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
+use postern_model::field::{Check, Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
+use postern_model::{Record, Value};
 use serde::Deserialize;
 
 use crate::logging::queue::{self, Deliver, Delivery, Sender};
-use crate::logging::wire::{Place, Tcp};
+use crate::logging::wire::{self, Place, Tcp};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
 use crate::prepared::Prepared;
@@ -23,7 +23,7 @@ pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     version: "3.9.1",
     protocols: HTTP_PROTOCOLS,
     not_bound_to: &["consumer_group"],
-    config: Schema { fields: FIELDS, checks: &[] },
+    config: Schema { fields: FIELDS, checks: &[Check::Custom(somebody_is_verified)] },
     doc: "Sends a log object of each request to a TCP server.",
 };
 
@@ -33,10 +33,23 @@ const FIELDS: &[Field] = &[
     Field::number("timeout").default_int(10_000).doc("Milliseconds for connecting and sending, each."),
     Field::number("keepalive").default_int(60_000).doc("Milliseconds for which an idle connection is kept."),
     Field::boolean("tls").required().default_bool(false).doc("Whether to use TLS."),
-    Field::string("tls_sni").doc("The server name of the TLS handshake; `host` where it is not said."),
+    Field::string("tls_sni")
+        .rules(&[Rule::Custom(wire::server_name)])
+        .doc("The server name of the TLS handshake; `host` where it is not said."),
     fields::FIELD,
     Field::boolean("ssl_verify").default_bool(false).doc("Whether the server's certificate is checked."),
 ];
+
+/// TLS needs a name for the other side: `tls_sni`, or else `host`.
+fn somebody_is_verified(config: &Record) -> Result<(), (&'static str, String)> {
+    let is_secured = matches!(config.get("tls"), Some(Value::Boolean(true)));
+    match config.get("host") {
+        Some(host) if is_secured && config.get("tls_sni").is_none() => {
+            wire::server_name(host).map_err(|message| ("host", message))
+        }
+        _ => Ok(()),
+    }
+}
 
 pub(crate) const DEFINITION: Definition = Definition { schema: &SCHEMA, phases: PHASES, make };
 

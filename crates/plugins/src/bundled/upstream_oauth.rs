@@ -76,7 +76,7 @@ struct ConfigGrant {
 
 #[derive(Deserialize)]
 struct ConfigCache {
-    eagerly_expire: u64,
+    eagerly_expire: i64,
     default_ttl: f64,
 }
 
@@ -182,7 +182,8 @@ fn source(config: &Config, context: &Context<'_>) -> Result<Source, String> {
         with: with(&grant),
         grant,
         client: Client::on_terms(&context.node.trust, terms),
-        eagerly: Duration::from_secs(cache.eagerly_expire),
+        // A time that is over says nothing of the token.
+        eagerly: Duration::from_secs(u64::try_from(cache.eagerly_expire).unwrap_or(0)),
     })
 }
 

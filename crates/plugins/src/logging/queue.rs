@@ -22,6 +22,9 @@ use uuid::Uuid;
 
 use crate::prepared::Living;
 
+/// More entries go together nowhere.
+const MAX_TOGETHER: i64 = 1_000_000;
+
 /// The fields of `queue`, where so many entries go together unless said otherwise.
 pub(crate) const fn fields(max_batch_size: i64) -> [Field; 8] {
     [
@@ -62,7 +65,8 @@ pub(crate) struct Config {
     pub(crate) max_batch_size: usize,
     pub(crate) max_coalescing_delay: f64,
     pub(crate) max_entries: usize,
-    pub(crate) max_bytes: Option<usize>,
+    /// Below zero is as zero: nothing is kept.
+    pub(crate) max_bytes: Option<i64>,
     pub(crate) max_retry_time: f64,
     pub(crate) initial_retry_delay: f64,
     pub(crate) max_retry_delay: f64,
@@ -87,6 +91,25 @@ impl Config {
             concurrency_limit: 1,
             retries: None,
         }
+    }
+
+    /// With what plugins called `retry_count`, `queue_size` and `flush_timeout` before there were queues. Numbers that say
+    /// nothing, as -1, count as not given.
+    pub(crate) fn in_older_words(
+        mut self,
+        retries: Option<i64>,
+        size: Option<i64>,
+        delay: Option<f64>,
+    ) -> Self {
+        self.retries = retries.and_then(|retries| u64::try_from(retries).ok());
+        let size = size.filter(|size| *size > 1).map(|size| size.min(MAX_TOGETHER));
+        self.max_batch_size = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(self.max_batch_size);
+        self.max_coalescing_delay = delay.unwrap_or(self.max_coalescing_delay);
+        self
+    }
+
+    fn most_bytes(&self) -> usize {
+        self.max_bytes.map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(0))
     }
 }
 
@@ -243,7 +266,7 @@ impl<T: Send + Sync + 'static> Sender<T> {
         let mut waiting = queue.lock();
         let Some(terms) = &waiting.terms else { return };
         queue.counts.open.fetch_add(1, Ordering::Relaxed);
-        let (most, most_bytes) = (terms.config.max_entries, terms.config.max_bytes.unwrap_or(usize::MAX));
+        let (most, most_bytes) = (terms.config.max_entries, terms.config.most_bytes());
         let batch = terms.config.max_batch_size;
         waiting.entries.push_back((entry, bytes));
         waiting.bytes = waiting.bytes.saturating_add(bytes);

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use postern_model::Value;
 use postern_secrets::client::{Trust, tls_config};
 use postern_secrets::io_reason;
 use rustls_pki_types::ServerName;
@@ -59,6 +60,16 @@ struct Open {
 enum Stream {
     Plain(TcpStream),
     Tls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
+}
+
+/// A rule: the name of a server, as TLS has them, or an address.
+pub(crate) fn server_name(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Text(name) if ServerName::try_from(name.as_str()).is_err() => {
+            Err("not the name of a server".to_owned())
+        }
+        _ => Ok(()),
+    }
 }
 
 impl Tcp {

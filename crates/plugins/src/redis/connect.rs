@@ -26,7 +26,8 @@ pub(crate) struct Settings {
     /// The server, or some nodes of a cluster; without Sentinels.
     pub(crate) places: Vec<Place>,
     pub(crate) login: Login,
-    pub(crate) database: u64,
+    /// Whatever Redis makes of it.
+    pub(crate) database: i64,
     /// TLS, with the server's name where it is another one.
     pub(crate) tls: Option<Tls>,
     pub(crate) timeout: Duration,
@@ -140,7 +141,7 @@ async fn open(
     settings: &Settings,
     place: &Place,
     login: &Login,
-    database: u64,
+    database: i64,
 ) -> Result<Connection, Failure> {
     let away = |error: io::Error| Failure::Away(format!("Redis: {}", io_reason(&error)));
     let (host, port) = place;

@@ -42,6 +42,35 @@ fn what_is_no_pair_is_told_without_what_it_says() {
     Pair::new(&entity((cert, key), None)).unwrap();
 }
 
+/// `openssl x509 -req` without extensions makes version 1.
+const VERSION_1: (&str, &str) = (
+    "-----BEGIN CERTIFICATE-----\nMIIBHzCBxwIUCZGU5TXsma8nsIwhvPp3JV22E94wCgYIKoZIzj0EAwIwEjEQMA4G\nA1UEAwwHdjEudGVzdDAgFw0yNjEyMDExNTQzMzdaGA8yMTI2MTEwNzE1NDMzN1ow\nEjEQMA4GA1UEAwwHdjEudGVzdDBZMBMGByqGSM49AgEGCCqGSM49AwEHA0IABBIu\ntr6HHrkynlT94TxtlbrWIcXq0e1+DB8MHeY/MYbeuEGgl7qIEjsc6RYchHNJ5OFr\nsuvNzenaJmAIVqK4yK4wCgYIKoZIzj0EAwIDRwAwRAIgaVwXph6vvslVvtbOvJpG\nWGkgOPicZUDblQjmTbVHWg4CIDS31PFv9Umib1u5JUG8YD7YVkI3JR8d/YWriBSl\nFBQS\n-----END CERTIFICATE-----\n",
+    "-----BEGIN PRIVATE KEY-----\nMIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0poZxLoAXOYwTXje\nz5u7nTMYMQQiSOAnxS1cZW6nicmhRANCAAQSLra+hx65Mp5U/eE8bZW61iHF6tHt\nfgwfDB3mPzGG3rhBoJe6iBI7HOkWHIRzSeTha7Lrzc3p2iZgCFaiuMiu\n-----END PRIVATE KEY-----\n",
+);
+
+/// RSA with 1024 bits.
+const SMALL: (&str, &str) = (
+    "-----BEGIN CERTIFICATE-----\nMIICCDCCAXGgAwIBAgIUR9ivPaLD7Y9DkWBoIMfhS3tkXEMwDQYJKoZIhvcNAQEL\nBQAwFTETMBEGA1UEAwwKc21hbGwudGVzdDAgFw0yNjEyMDExNTQzMzdaGA8yMTI2\nMTEwNzE1NDMzN1owFTETMBEGA1UEAwwKc21hbGwudGVzdDCBnzANBgkqhkiG9w0B\nAQEFAAOBjQAwgYkCgYEAqKC51wenIMMiVfxuXIGu1HKHWRjWh9gUrp1uV58m/rRa\nxzXSArauxMF7E6U0d+9uazGTeY7+FocLTkot23JOd/cunoMFNZ3M9GXrGXFZkcBD\nzobZ6aqqyJdcFYHZO14SIjXNtmkNS4/grk2yziLpgMll/tYTyYpDYNEqzSFKotsC\nAwEAAaNTMFEwHQYDVR0OBBYEFA7ZzuDzk/iW+yza9aNkHl9burutMB8GA1UdIwQY\nMBaAFA7ZzuDzk/iW+yza9aNkHl9burutMA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZI\nhvcNAQELBQADgYEACPM1tCw3prjddVKB1jHcNt3SSnyFdF/FfiutpdNgdaUPTpEJ\nPi+439I+5TYIrzXw/Ucvh9m+7ofRVzaMqWW0Cf7TCT1ap8cMZPjDdQO7WhEaR1Ms\n4kKC8QoeYTmdDSvjOBV0VFBRLE658kdBocFddC41LAFJWpDUtsm/5kxVHDc=\n-----END CERTIFICATE-----\n",
+    "-----BEGIN PRIVATE KEY-----\nMIICdwIBADANBgkqhkiG9w0BAQEFAASCAmEwggJdAgEAAoGBAKigudcHpyDDIlX8\nblyBrtRyh1kY1ofYFK6dblefJv60Wsc10gK2rsTBexOlNHfvbmsxk3mO/haHC05K\nLdtyTnf3Lp6DBTWdzPRl6xlxWZHAQ86G2emqqsiXXBWB2TteEiI1zbZpDUuP4K5N\nss4i6YDJZf7WE8mKQ2DRKs0hSqLbAgMBAAECgYBe+6GSWJIwJxoJGxZC7x0+N4C7\nk/0LKZCExtKnclMxtv9HJK61rpcE5wLfjvfd8rTclmE+YGgI4mpg3/GyoVFG4Usl\n0ijqQCyIoe6bzPcTEyWOGYBTUktJZkmOdJG/Uj0W/xR/5DU7jd4YzndHfopPOH5b\niJwApJs0EV6MH0Nm+QJBANqe+voekMNMf+MQCwMtXMXkxwLyiq1mE/r3/JW4QAOO\noBpn6y/xgODxOBjW58QBdxTtzMURmDmsJa+v4PIrJf0CQQDFdYySQ8wFXFNtvoyO\ntHZtduzWJCf/pI+mrsC3lsjv8y94XOA1wFDWWwJ5Sp86M5vPS+N85bIR6F75GehW\nJ9e3AkBJ5ULgGETGPq1biqiuQj8BhPrfvCuzwLUwN3JhCQ5aJXNoeYe9hNwTLHXR\nr5JXZkdiA58bXX8ev1ldsQ1PzdXhAkEAics8K53QNDV3qu/8WmGo+z6wi8dzejy2\nWlU8+2DoHDqSd+YoOJpaTxv3n/jpIM5+/qwwtin8l+6WyDLCJc1sBQJBAKFP/NVx\n0iADT2vn/zvyjZnuef1shq+cFm6XY0/pY8YPovDDQVG3oZPot/c3nTdiIcyMJrWG\nkjZMeN9jK+zswXU=\n-----END PRIVATE KEY-----\n",
+);
+
+#[test]
+fn what_openssl_makes_is_taken_where_it_can_be_shown() {
+    let pair = |cert: &str, key: &str| Pair::new(&entity((Text::from(cert), Text::from(key)), None));
+    let (cert, key) = VERSION_1;
+    pair(cert, key).unwrap();
+    let (other_cert, other_key) = made(&PKCS_ECDSA_P256_SHA256);
+    assert_eq!(pair(cert, &other_key).unwrap_err(), "cert: certificate does not match key");
+    assert_eq!(pair(&other_cert, key).unwrap_err(), "cert: certificate does not match key");
+    let small = pair(SMALL.0, SMALL.1).unwrap_err();
+    assert!(small.contains("2048 bits"), "{small}");
+
+    // All in one file, as some servers want it.
+    let parameters = "-----BEGIN DH PARAMETERS-----\nMAYCAQ8CAQI=\n-----END DH PARAMETERS-----\n";
+    let all = [other_cert.as_str(), other_key.as_str(), parameters].concat();
+    pair(&all, &all).unwrap();
+}
+
 #[test]
 fn the_key_that_the_client_can_check_is_chosen() {
     use SignatureScheme as Scheme;

@@ -4,6 +4,8 @@
 //! expression is anchored as a whole: `~/a|/b` does not match `/x/b`.
 
 use regex_automata::meta::{self, BuildError};
+#[cfg(feature = "expressions")]
+use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, PatternID};
 use regex_syntax::hir::literal::Extractor;
@@ -13,6 +15,39 @@ use crate::path::is_plain;
 
 /// More literal beginnings are not worth their place in the index.
 const MAX_BEGINNINGS: usize = 64;
+
+/// What all expressions of one route may take together, compiled, in bytes: as much as one may take of itself, so that no
+/// number of routes comes to more than each of them was allowed.
+const MAX_TOGETHER: usize = 10 * 1024 * 1024;
+
+/// What is left for the expressions of a route.
+#[derive(Debug)]
+pub(crate) struct Budget(usize);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self(MAX_TOGETHER)
+    }
+}
+
+impl Budget {
+    fn take(&mut self, bytes: usize) -> Result<(), String> {
+        let left = self.0.checked_sub(bytes);
+        self.0 = left.ok_or("the regular expressions of a route are too big together")?;
+        Ok(())
+    }
+
+    /// For an expression that another engine compiles. What it cannot read is for that one to refuse.
+    #[cfg(feature = "expressions")]
+    pub(crate) fn foresee(&mut self, pattern: &str) -> Result<(), String> {
+        let Ok(hir) = regex_syntax::parse(pattern) else { return Ok(()) };
+        let config = thompson::Config::new().nfa_size_limit(Some(self.0));
+        match thompson::Compiler::new().configure(config).build_from_hir(&hir) {
+            Ok(nfa) => self.take(nfa.memory_usage()),
+            Err(_) => self.take(usize::MAX),
+        }
+    }
+}
 
 /// A compiled expression.
 #[derive(Debug)]
@@ -25,17 +60,22 @@ pub(crate) struct Regex {
 
 impl Regex {
     /// One that matches from the beginning on.
-    pub(crate) fn anchored(pattern: &str) -> Result<Self, String> {
-        Self::compile(pattern, Anchored::Yes, false)
+    pub(crate) fn anchored(pattern: &str, budget: &mut Budget) -> Result<Self, String> {
+        Self::compile(pattern, Anchored::Yes, false, budget)
     }
 
     /// One that matches anywhere, in upper and lower case. Kong turns pattern and value into lower case, which breaks
     /// `\D`; here it keeps its meaning.
-    pub(crate) fn ignoring_case(pattern: &str) -> Result<Self, String> {
-        Self::compile(pattern, Anchored::No, true)
+    pub(crate) fn ignoring_case(pattern: &str, budget: &mut Budget) -> Result<Self, String> {
+        Self::compile(pattern, Anchored::No, true, budget)
     }
 
-    fn compile(pattern: &str, anchored: Anchored, ignore_case: bool) -> Result<Self, String> {
+    fn compile(
+        pattern: &str,
+        anchored: Anchored,
+        ignore_case: bool,
+        budget: &mut Budget,
+    ) -> Result<Self, String> {
         let config = syntax::Config::new().case_insensitive(ignore_case);
         // Only the kind of the error: its text quotes the pattern, which may come out of a vault.
         let hir = syntax::parse_with(pattern, &config).map_err(|error| match error {
@@ -53,6 +93,7 @@ impl Regex {
         let config = meta::Config::new().hybrid(false);
         let regex =
             meta::Builder::new().configure(config).build_from_hir(&hir).map_err(|error| too_big(&error))?;
+        budget.take(regex.memory_usage())?;
         let beginnings = match anchored {
             Anchored::Yes => beginnings(&hir),
             _ => Vec::new(),

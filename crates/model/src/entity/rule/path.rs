@@ -2,11 +2,17 @@
 //!
 //! Owns: what is a path, and that an expression can be compiled. Must not know: how paths are matched.
 
+use regex_automata::nfa::thompson;
+
 use super::about;
 use crate::value::Value;
 
 /// The longest expression. The router compiles it, which takes memory in proportion.
 const MAX_REGEX: usize = 8 * 1024;
+/// What one may take of memory, in bytes. The router has more room: what is accepted here fits there.
+const MAX_COMPILED: usize = 5 * 1024 * 1024;
+/// So short ones are small, unless they count repetitions.
+const SHORT: usize = 100;
 
 /// A path of a service: no expressions.
 pub(in crate::entity) fn fixed_path(value: &Value) -> Result<(), String> {
@@ -17,7 +23,7 @@ pub(in crate::entity) fn fixed_path(value: &Value) -> Result<(), String> {
 pub(in crate::entity) fn path_or_regex(value: &Value) -> Result<(), String> {
     about(value, |path| match path.strip_prefix('~') {
         Some(pattern) if pattern.starts_with('/') => expression(pattern),
-        None if path.starts_with('/') => fixed(path),
+        None if path.starts_with('/') => fixed(path).and_then(|()| can_be_asked_for(path)),
         _ => Err("should start with: / (fixed path) or ~/ (regex path)".to_owned()),
     })
 }
@@ -57,12 +63,38 @@ fn fixed(path: &str) -> Result<(), String> {
     Ok(())
 }
 
+/// The path of a request is brought into one form before it is looked at. What has none is refused there, so no request could
+/// ever be meant.
+fn can_be_asked_for(path: &str) -> Result<(), String> {
+    if path.contains('\0') || path.contains("%00") {
+        return Err(format!("invalid path: '{path}' (a NUL character can be in no request)"));
+    }
+    let plain = path.replace("%2e", ".").replace("%2E", ".");
+    let mut depth: usize = 0;
+    for segment in plain.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." if depth == 0 => return Err(format!("invalid path: '{path}' (it leaves the root)")),
+            ".." => depth -= 1,
+            _ => depth += 1,
+        }
+    }
+    Ok(())
+}
+
 fn expression(pattern: &str) -> Result<(), String> {
     if pattern.len() > MAX_REGEX {
         return Err(format!("invalid regex: longer than {MAX_REGEX} bytes"));
     }
     match regex_syntax::parse(pattern) {
-        Ok(_) => Ok(()),
+        Ok(_) if pattern.len() < SHORT && !pattern.contains('{') => Ok(()),
+        Ok(expression) => {
+            let limit = thompson::Config::new().nfa_size_limit(Some(MAX_COMPILED));
+            match thompson::Compiler::new().configure(limit).build_from_hir(&expression) {
+                Ok(_) => Ok(()),
+                Err(_) => Err("invalid regex: compiled it is too big".to_owned()),
+            }
+        }
         Err(error) => {
             let kind = match &error {
                 regex_syntax::Error::Parse(error) => error.kind().to_string(),

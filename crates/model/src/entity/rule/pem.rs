@@ -9,10 +9,11 @@ use serde::de::IgnoredAny;
 use super::about;
 use crate::value::Value;
 
-/// One or more certificates.
+/// One or more certificates. What else stands beside them (a key, the parameters of Diffie-Hellman) is not looked at: some
+/// servers want all of it in one file.
 pub(in crate::entity) fn certificate(value: &Value) -> Result<(), String> {
     about(value, |text| match blocks(text) {
-        Some(labels) if labels.iter().all(|label| *label == "CERTIFICATE") && !labels.is_empty() => Ok(()),
+        Some(labels) if labels.contains(&"CERTIFICATE") => Ok(()),
         _ => {
             Err("invalid certificate: expected PEM text that begins with -----BEGIN CERTIFICATE-----"
                 .to_owned())
@@ -23,26 +24,21 @@ pub(in crate::entity) fn certificate(value: &Value) -> Result<(), String> {
 /// Exactly one certificate.
 pub(in crate::entity) fn one_certificate(value: &Value) -> Result<(), String> {
     certificate(value)?;
-    about(value, |text| match blocks(text).map(|labels| labels.len()) {
+    let certificates = |labels: Vec<&str>| labels.iter().filter(|label| **label == "CERTIFICATE").count();
+    about(value, |text| match blocks(text).map(certificates) {
         Some(1) => Ok(()),
         _ => Err("please submit only one certificate at a time".to_owned()),
     })
 }
 
-/// A private key, which is not encrypted.
+/// A private key, which is not encrypted; certificates and the like may stand beside it.
 pub(in crate::entity) fn private_key(value: &Value) -> Result<(), String> {
     about(value, |text| match blocks(text).as_deref() {
         Some(labels) if labels.contains(&"ENCRYPTED PRIVATE KEY") => {
             Err("invalid key: it is encrypted with a passphrase; give it in clear, or by a reference"
                 .to_owned())
         }
-        // OpenSSL writes the parameters of an EC key in front of it.
-        Some(labels)
-            if labels.iter().filter(|label| **label != "EC PARAMETERS").count() == 1
-                && labels.iter().any(|label| label.ends_with("PRIVATE KEY")) =>
-        {
-            Ok(())
-        }
+        Some(labels) if labels.iter().filter(|label| label.ends_with("PRIVATE KEY")).count() == 1 => Ok(()),
         _ => Err("invalid key: expected PEM text that begins with -----BEGIN PRIVATE KEY-----".to_owned()),
     })
 }

@@ -7,6 +7,7 @@ use http::header::{HOST, HeaderName, HeaderValue};
 
 use super::named::Change;
 use super::template::{Facts, Template};
+use crate::bundled::rules::is_header_value;
 
 /// Whether what is the same for every request can stand in a header. A secret that cannot (a key with line ends in it) is
 /// refused here, so that no request goes on without it.
@@ -14,16 +15,17 @@ use super::template::{Facts, Template};
 /// # Errors
 /// That it cannot. Not which: the name may have come out of a secret.
 pub(super) fn check(changes: &[Change]) -> Result<(), String> {
-    let cannot = |change: &&Change| match change {
+    changes.iter().try_for_each(|change| match change {
         Change::Replace(_, template) | Change::Add(_, template) | Change::Append(_, template) => {
-            template.is_constant() && HeaderValue::try_from(template.render(&Facts::default())).is_err()
+            can_be_sent(template)
         }
-        Change::Remove(_) | Change::Rename(..) => false,
-    };
-    match changes.iter().find(cannot) {
-        Some(_) => Err("a value cannot stand in a header".to_owned()),
-        None => Ok(()),
-    }
+        Change::Remove(_) | Change::Rename(..) => Ok(()),
+    })
+}
+
+/// Whether a value can stand in a header, as far as that is known without a request.
+pub(super) fn can_be_sent(template: &Template) -> Result<(), String> {
+    if template.is_constant() { is_header_value(&template.render(&Facts::default())) } else { Ok(()) }
 }
 
 /// Does the changes in their order.

@@ -60,7 +60,8 @@ const OAUTH: &[Field] = &[
         .required()
         .rules(&[Rule::Custom(rules::http_url)])
         .doc("Where tokens are issued."),
-    Field::new("token_headers", Type::Map(&HEADER_NAME, &SECRET)).doc("Headers of each request for a token."),
+    Field::new("token_headers", Type::Map(&HEADER_NAME, &HEADER_VALUE))
+        .doc("Headers of each request for a token."),
     Field::new("token_post_args", Type::Map(&TEXT, &SECRET))
         .doc("Parameters of it, besides those of the grant."),
     Field::string("grant_type")
@@ -77,6 +78,7 @@ const OAUTH: &[Field] = &[
 ];
 
 const HEADER_NAME: Field = TEXT.rules(&[Rule::Custom(rules::header_name)]);
+const HEADER_VALUE: Field = rules::HEADER_VALUE.secret();
 const SECRET: Field = TEXT.secret();
 
 const CACHE: &[Field] = &[
@@ -118,6 +120,7 @@ const BEHAVIOR: &[Field] = &[
     Field::string("idp_error_response_content_type")
         .required()
         .default_text("application/json; charset=utf-8")
+        .rules(&[Rule::Custom(rules::header_value)])
         .doc("Its content type."),
     Field::string("idp_error_response_message")
         .required()
