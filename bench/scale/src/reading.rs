@@ -70,7 +70,7 @@ pub(crate) async fn rotated_slot(engine: &Engine) -> Result<Arc<Slot>, Failure> 
 
 /// One rotation.
 pub(crate) async fn rotate(engine: &Engine, round: usize) {
-    engine.reconfigure(snapshot(round));
+    engine.prepare(snapshot(round)).commit();
     engine.refresh(&Nudge::All).await;
 }
 

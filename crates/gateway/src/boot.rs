@@ -127,6 +127,20 @@ pub(crate) async fn told(options: &Options) -> Result<Told> {
     Ok(Told { settings, node, trust, local, remote })
 }
 
+/// What the settings of a node mean, but for those that hold a reference: these are as if they were not set. For commands that
+/// must do without a vault.
+pub(crate) fn node_without_references(settings: &Settings) -> Result<Node, Failure> {
+    let mut texts = Texts::new();
+    for (key, text) in settings.of_node() {
+        let is_read_elsewhere =
+            matches!(key, "lua_ssl_trusted_certificate" | "declarative_config_string" | "vaults");
+        if !is_read_elsewhere && !Template::has_reference(text.expose()) {
+            texts.insert(key.to_owned(), text.clone());
+        }
+    }
+    node(&texts)
+}
+
 /// The same with the configuration, for a node that is to run.
 pub(crate) async fn run(options: &Options, io: &Handle) -> Result<Running> {
     // What is opened there is driven there.
@@ -361,6 +375,11 @@ pub(crate) async fn trust(settings: &Settings, local: &Resolver) -> Result<Trust
     }
     Trust::from_items(items.iter().map(Secret::expose))
         .map_err(|error| Failure::new(format!("{KEY}: {error}"), FORMS).into())
+}
+
+/// The same, by what needs no network.
+pub(crate) async fn trust_here(settings: &Settings) -> Result<Trust> {
+    trust(settings, &default_vaults(settings, Trust::none())?).await
 }
 
 /// The declarative configuration alone: `file`, or what the settings name.

@@ -8,18 +8,23 @@ use std::time::Duration;
 use postern_config::apply::{self, Effect};
 use postern_model::snapshot::Broken;
 use postern_model::{Kind, Snapshot, Violation, check};
-use postern_plugins::node::Node;
+use postern_plugins::node::{Facts, Node};
 use postern_plugins::registry::Registry;
-use postern_proxy::live::{OnProblem, Prepared, Problem};
+use postern_proxy::balance::Control;
+use postern_proxy::dns::Dns;
+use postern_proxy::live::{Maker, Means, OnProblem, Prepared, Problem};
 use postern_proxy::{Compiler, Live, Proxy};
 use postern_secrets::client::Trust;
 use postern_secrets::rotate::Engine;
+use rustls::RootCertStore;
 use serde_json::{Map, Value as Json};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::boot;
-use crate::settings::Settings;
+use crate::report::Failure;
+use crate::settings::{self, Settings};
 
 /// For how long a configuration waits for references and names that are new with it. What comes later takes effect then; a vault
 /// or a name server that does not answer must hold up neither a start nor a change.
@@ -120,6 +125,7 @@ impl Serve {
     pub(crate) fn check(&self, kind: Kind, id: Uuid, body: &Map<String, Json>) -> Result<(), Vec<Violation>> {
         let snapshot = check::alone(kind.collection(), id, body, &Registry::bundled())?;
         self.compiler
+            .maker()
             .check(&snapshot)
             .map_err(|problems| problems.into_iter().map(Problem::of_entity).collect())
     }
@@ -127,6 +133,49 @@ impl Serve {
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What entities are made with, by the settings of a node.
+///
+/// # Errors
+/// Names cannot be resolved here.
+pub(crate) fn maker(
+    node: &settings::node::Node,
+    trust: &Trust,
+    facts: Arc<Facts>,
+    io: &Handle,
+) -> Result<Maker, Failure> {
+    let dns = Dns::new(node.dns.clone()).map_err(|error| {
+        Failure::new(format!("name resolution: {error}"), "dns_resolver names other servers")
+    })?;
+    let mut system = RootCertStore::empty();
+    system.add_parsable_certificates(trust.certificates());
+    let system = Arc::new(system);
+    Ok(Maker::new(Means {
+        registry: Registry::bundled(),
+        control: Control::new(io.clone(), dns).with_roots(Arc::clone(&system)),
+        flavour: node.flavour,
+        system,
+        verify: node.verify_upstreams,
+        facts,
+    }))
+}
+
+/// Everything that stands against a configuration that was checked, but for what its references come to: it is made as a start
+/// would make it, and thrown away.
+///
+/// # Errors
+/// Why it cannot be said.
+pub(crate) fn problems(
+    settings: &Settings,
+    trust: &Trust,
+    snapshot: &Snapshot,
+) -> Result<Vec<Violation>, Failure> {
+    let node = boot::node_without_references(settings)?;
+    let facts = Arc::new(Facts { trust: trust.clone(), ..Facts::default() });
+    let maker = maker(&node, trust, facts, &Handle::current())?;
+    let problems = maker.check(snapshot).err().unwrap_or_default();
+    Ok(problems.iter().map(Problem::violation).collect())
 }
 
 impl Effect for Serve {

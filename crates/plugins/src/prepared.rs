@@ -21,8 +21,10 @@ pub struct Prepared(Finish);
 
 enum Finish {
     Ready(Box<dyn Plugin>),
-    AtCommit(Box<dyn FnOnce(&Living<'_>) -> Box<dyn Plugin> + Send>),
+    AtCommit(Box<LastStep>),
 }
+
+type LastStep = dyn FnOnce(&Living<'_>) -> Box<dyn Plugin> + Send;
 
 /// What outlives a configuration, for the plugin of one entity. Only a commit can reach it.
 #[derive(Clone, Copy, Debug)]

@@ -24,7 +24,7 @@ use uuid::Uuid;
 use crate::balance::{Balancer, PeerHealth};
 use crate::tls::Certificates;
 
-pub use compile::{Compiler, OnProblem, Parts, Prepared, Problem};
+pub use compile::{Compiler, Maker, Means, OnProblem, Prepared, Problem};
 pub(crate) use service::{Service, authority};
 
 /// What requests read.

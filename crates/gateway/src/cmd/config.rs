@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use postern_model::{Severity, Violation};
+use postern_model::{Severity, Snapshot, Violation};
 use postern_plugins::registry::Registry;
+use postern_secrets::client::Trust;
 use serde_json::json;
 
 use super::vault::println;
-use crate::boot::{load, settings_violations};
+use crate::boot::{load, settings_violations, trust_here};
 use crate::cli::Options;
 use crate::report::{DIM, Failure, GREEN, RED, Refused, YELLOW, printable};
+use crate::serve;
 use crate::settings::Settings;
 
 /// What was found in one place.
@@ -28,7 +30,11 @@ pub(super) async fn check(options: &Options, file: Option<PathBuf>, json: bool) 
     let of_settings =
         Finding { file: "settings".to_owned(), violations: settings_violations(&settings).await? };
     let of_file = match load(&settings, file.as_deref()).await {
-        Ok(Some(loaded)) => Finding { file: loaded.name, violations: loaded.checked.warnings },
+        Ok(Some(loaded)) => {
+            let mut violations = loaded.checked.warnings;
+            violations.extend(made(&settings, &loaded.checked.snapshot).await?);
+            Finding { file: loaded.name, violations }
+        }
         Err(error) => match error.downcast::<Refused>() {
             Ok(Refused { file, violations }) => Finding { file, violations },
             Err(error) => return Err(error),
@@ -52,6 +58,13 @@ pub(super) async fn check(options: &Options, file: Option<PathBuf>, json: bool) 
         print(&findings)?
     }
     Ok(if errors == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What a start would say beyond what the document says by itself.
+async fn made(settings: &Settings, snapshot: &Snapshot) -> Result<Vec<Violation>> {
+    // Whom to trust says the machine that will serve; here, what cannot be had is as good as nobody.
+    let trust = trust_here(settings).await.unwrap_or_else(|_| Trust::none());
+    Ok(serve::problems(settings, &trust, snapshot)?)
 }
 
 /// Prints what editors need to know of kong.yaml, with the plugins of this build.

@@ -20,6 +20,7 @@ use super::vault::println;
 use crate::boot::{self, Told};
 use crate::cli::Options;
 use crate::report::{Failure, Refused};
+use crate::serve;
 
 /// Writes all that the database holds.
 pub(super) async fn export(options: &Options, output: &Path) -> Result<ExitCode> {
@@ -48,6 +49,10 @@ pub(super) async fn import(options: &Options, file: PathBuf) -> Result<ExitCode>
     let Some(loaded) = loaded else {
         return Err(Failure::new("there is no file to read", "name one").into());
     };
+    let violations = serve::problems(&told.settings, &told.trust, &loaded.checked.snapshot)?;
+    if !violations.is_empty() {
+        return Err(Refused { file: loaded.name, violations }.into());
+    }
     let store = store(&told).await?;
     let mut steps = Vec::new();
     let mut said: HashMap<&str, usize> = HashMap::new();

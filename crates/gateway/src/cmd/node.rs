@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use postern_config::source::feed::StoreFeed;
 use postern_config::source::store::Followed;
+use postern_model::Violation;
 use postern_plugins::registry::Registry;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -19,6 +20,7 @@ use crate::boot::{self, Kept};
 use crate::cli::Options;
 use crate::node_files::NodeFiles;
 use crate::report::{Failure, Refused};
+use crate::serve;
 use crate::settings::Settings;
 use crate::settings::node;
 
@@ -27,23 +29,33 @@ pub(super) async fn check(options: &Options, conf: Option<PathBuf>) -> Result<Ex
     let options = Options { conf: conf.or_else(|| options.conf.clone()), ..options.clone() };
     let running = boot::run(&options, &Handle::current()).await?;
     let name = match running.kept {
-        Kept::Document(document) => document.name,
+        Kept::Document(document) => {
+            let snapshot = &document.checked.snapshot;
+            refuse(serve::problems(&running.settings, &running.trust, snapshot)?, &document.name)?;
+            document.name
+        }
         Kept::Store(store) => {
             let file = format!("the database ({})", store.name());
             let feed = Arc::new(StoreFeed::new(store, Handle::current()));
             let mut rows = Followed::read(feed, Box::new(Registry::bundled())).await?;
             let (snapshot, _) = rows.snapshot();
             // A node would start and serve without them; whoever asks wants to know.
-            let violations: Vec<_> =
-                snapshot.broken.iter().flat_map(|broken| broken.reasons.iter().cloned()).collect();
-            if !violations.is_empty() {
-                return Err(Refused { file, violations }.into());
-            }
+            let reasons = snapshot.broken.iter().flat_map(|broken| broken.reasons.iter().cloned());
+            let mut violations: Vec<_> = reasons.collect();
+            violations.extend(serve::problems(&running.settings, &running.trust, &snapshot)?);
+            refuse(violations, &file)?;
             file
         }
     };
     println(&format!("configuration at {name} is valid"))?;
     Ok(ExitCode::SUCCESS)
+}
+
+fn refuse(violations: Vec<Violation>, file: &str) -> Result<(), Refused> {
+    match violations.is_empty() {
+        true => Ok(()),
+        false => Err(Refused { file: file.to_owned(), violations }),
+    }
 }
 
 /// Has the node read its configuration again.

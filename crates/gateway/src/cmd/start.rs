@@ -15,15 +15,11 @@ use postern_config::apply::Apply;
 use postern_config::source::document::DbLess;
 use postern_config::transact::{Requests, Transactions};
 use postern_plugins as plugins;
-use postern_plugins::registry::Registry;
-use postern_proxy::balance::Control;
-use postern_proxy::dns::Dns;
-use postern_proxy::live::{OnProblem, Parts};
+use postern_proxy::live::OnProblem;
 use postern_proxy::{Compiler, Proxy};
 use postern_secrets::client::Trust;
 use postern_secrets::rotate::{Engine, EngineOptions};
 use postern_secrets::snapshot::LastKnownGood;
-use rustls::RootCertStore;
 use sd_notify::NotifyState;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -35,7 +31,7 @@ use crate::cli::Options;
 use crate::node_files::NodeFiles;
 use crate::own_log::own_log;
 use crate::report::{Failure, Refused};
-use crate::serve::Serve;
+use crate::serve::{self, Serve};
 use crate::settings::Settings;
 use crate::settings::node::Node;
 use crate::source;
@@ -172,32 +168,18 @@ fn serve(
         resolver,
         EngineOptions { last_known_good, at_once: node.at_once, ..EngineOptions::default() },
     );
-    let dns = Dns::new(node.dns.clone()).map_err(|error| {
-        Failure::new(format!("name resolution: {error}"), "dns_resolver names other servers")
-    })?;
-    let mut system = RootCertStore::empty();
-    system.add_parsable_certificates(trust.certificates());
-    let system = Arc::new(system);
-    let compiler = Compiler::new(Parts {
-        engine: engine.clone(),
-        registry: Registry::bundled(),
-        control: Control::new(io.clone(), dns).with_roots(Arc::clone(&system)),
-        flavour: node.flavour,
-        system,
-        verify: node.verify_upstreams,
-        node: Arc::new(plugins::node::Node {
-            facts: Arc::new(plugins::node::Facts {
-                trust: trust.clone(),
-                redaction: Arc::clone(&node.proxy.redaction),
-                hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
-                instance: uuid::Uuid::new_v4(),
-                tracing: node.tracing,
-                syslog: node.syslog.clone(),
-            }),
-            own_log: Arc::clone(own_log()),
-            ..plugins::node::Node::default()
-        }),
+    let facts = Arc::new(plugins::node::Facts {
+        trust: trust.clone(),
+        redaction: Arc::clone(&node.proxy.redaction),
+        hostname: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        instance: uuid::Uuid::new_v4(),
+        tracing: node.tracing,
+        syslog: node.syslog.clone(),
     });
+    let maker = serve::maker(node, &trust, Arc::clone(&facts), io)?;
+    let node =
+        plugins::node::Node { facts, own_log: Arc::clone(own_log()), ..plugins::node::Node::default() };
+    let compiler = Compiler::new(maker, engine.clone(), Arc::new(node));
     Ok(Serve::new(settings, trust, name.to_owned(), engine, compiler, on_problem))
 }
 

@@ -48,15 +48,15 @@ use work::{Secrets, Work};
 
 /// Makes configurations take shape; kept from one to the next.
 pub struct Compiler {
-    ground: Ground,
+    maker: Maker,
     /// What plugins keep; only a commit reaches it.
     living: Arc<plugins::Finisher>,
     changed: Arc<Notify>,
     kept: Mutex<Kept>,
 }
 
-/// What a configuration is made on: nothing of it changes while the node runs.
-struct Ground {
+/// Makes entities into what requests need of them. Nothing of it changes while the node runs, and it reaches nothing that lives.
+pub struct Maker {
     registry: Registry,
     control: Control,
     flavour: Flavour,
@@ -78,10 +78,8 @@ struct Kept {
     known: Known,
 }
 
-/// What a compiler works with.
-pub struct Parts {
-    /// Keeps the slots.
-    pub engine: Engine,
+/// What a maker works with.
+pub struct Means {
     /// The plugins of this build.
     pub registry: Registry,
     /// What balancers share.
@@ -92,8 +90,8 @@ pub struct Parts {
     pub system: Arc<RootCertStore>,
     /// Whether they are checked where a service does not say.
     pub verify: bool,
-    /// What plugins know of the node.
-    pub node: Arc<Node>,
+    /// What the settings say to plugins.
+    pub facts: Arc<Facts>,
 }
 
 /// Why an entity cannot take effect.
@@ -123,24 +121,16 @@ pub enum OnProblem {
 }
 
 impl Compiler {
-    /// With everything that stays the same.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { engine, registry, control, flavour, system, verify, node } = parts;
-        let facts = Arc::clone(&node.facts);
-        let living = plugins::Finisher::new(Arc::<State>::default(), node, control.handle().clone(), engine);
-        let (clock, hashes) = (Clock::system(), RandomState::new());
-        let ground = Ground {
-            registry,
-            control,
-            flavour,
-            clock,
-            facts,
-            system,
-            verify,
-            hashes,
-            tls: Mutex::default(),
-        };
-        Self { ground, living: Arc::new(living), changed: Arc::default(), kept: Mutex::default() }
+    /// With everything that stays the same: `engine` keeps the slots, `node` is what plugins in effect know.
+    pub fn new(maker: Maker, engine: Engine, node: Arc<Node>) -> Self {
+        let io = maker.control.handle().clone();
+        let living = plugins::Finisher::new(Arc::<State>::default(), node, io, engine);
+        Self { maker, living: Arc::new(living), changed: Arc::default(), kept: Mutex::default() }
+    }
+
+    /// What it makes entities with.
+    pub fn maker(&self) -> &Maker {
+        &self.maker
     }
 
     /// What plugins know of the node.
@@ -170,7 +160,7 @@ impl Compiler {
         candidate.settled(deadline).await;
         let made = {
             let kept = self.kept();
-            let mut work = Work::new(&self.ground, Some(&*kept), Some(secrets));
+            let mut work = Work::new(&self.maker, Some(&*kept), Some(secrets));
             let parts = work.parts(snapshot);
             work.done(parts)
         };
@@ -178,9 +168,22 @@ impl Compiler {
             return Err(made.problems);
         }
         // Names that were never asked for have no address yet; a server that does not answer must not hold a start up.
-        let looked_up = made.balancers.iter().map(|used| used.balancer().look_up(&self.ground.control));
+        let looked_up = made.balancers.iter().map(|used| used.balancer().look_up(&self.maker.control));
         let _ = timeout_at(deadline, join_all(looked_up)).await;
         Ok(Prepared::new(self, candidate, made))
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Maker {
+    /// With everything that stays the same.
+    pub fn new(means: Means) -> Self {
+        let Means { registry, control, flavour, system, verify, facts } = means;
+        let (clock, hashes) = (Clock::system(), RandomState::new());
+        Self { registry, control, flavour, clock, facts, system, verify, hashes, tls: Mutex::default() }
     }
 
     /// What a start would say of these entities: everything is made and thrown away. References stay unresolved, and what
@@ -189,17 +192,11 @@ impl Compiler {
     /// # Errors
     /// Everything that stands against them.
     pub fn check(&self, snapshot: &Snapshot) -> Result<(), Vec<Problem>> {
-        let mut work = Work::new(&self.ground, None, None);
+        let mut work = Work::new(self, None, None);
         work.parts(snapshot);
         if work.problems.is_empty() { Ok(()) } else { Err(work.problems) }
     }
 
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Ground {
     /// The configuration for connections to an upstream, and a number that is another one for another configuration.
     fn client_tls(&self, tls: &ClientTls<'_>) -> Result<(Arc<ClientConfig>, u64), String> {
         let texts = |certificate: &postern_model::entity::Certificate| {

@@ -95,7 +95,7 @@ impl Work<'_> {
 
     fn closed_instance(&self, broken: &Broken) -> Option<Instance> {
         let remains = &broken.remains;
-        let known = remains.name.known().and_then(|name| self.ground.registry.get(name));
+        let known = remains.name.known().and_then(|name| self.maker.registry.get(name));
         let scopes = ["service", "route", "consumer", "consumer_group"].map(|field| remains.reference(field));
         // A scope that nobody can read may be any: then it closes all, whatever else is configured there.
         let anywhere = scopes.iter().any(|scope| *scope == Part::Unreadable);

@@ -21,7 +21,7 @@ impl Work<'_> {
         // With references the same entity may be another one now.
         let is_fixed = closed == Consumers::These(HashSet::new()) && Before::is_fixed(snapshot);
         let known = self.before.filter(|_| is_fixed);
-        let loaded_at = self.ground.clock.now();
+        let loaded_at = self.maker.clock.now();
         let directory = known.and_then(|kept| kept.known.directory(snapshot, loaded_at));
         let directory = directory.unwrap_or_else(|| Arc::new(self.directory(snapshot, &closed)));
         let before = is_fixed.then(|| Before::of(Arc::clone(&directory), snapshot));
@@ -46,7 +46,7 @@ impl Work<'_> {
             hmacauth_credentials: present!(snapshot.hmacauth_credentials),
             jwt_secrets: present!(snapshot.jwt_secrets),
             acls: present!(snapshot.acls),
-            loaded_at: self.ground.clock.now(),
+            loaded_at: self.maker.clock.now(),
             passwords: PasswordForm::Plain,
         })
     }

@@ -82,12 +82,12 @@ impl Prepared {
 impl Work<'_> {
     pub(super) fn plugin(&mut self, entry: &Arc<Entry<entity::Plugin>>) -> Option<Prepared> {
         let name = entry.record.text("name").unwrap_or_default();
-        let Some(definition) = self.ground.registry.get(name) else {
+        let Some(definition) = self.maker.registry.get(name) else {
             // A name that holds a reference is refused before; what is not there closes what it is bound to.
             self.problem("plugins", entry, format!("plugin '{name}' not enabled"));
             return None;
         };
-        let (clock, facts, id) = (self.ground.clock.clone(), Arc::clone(&self.ground.facts), entry.id);
+        let (clock, facts, id) = (self.maker.clock.clone(), Arc::clone(&self.maker.facts), entry.id);
         let make = move |plugin: &entity::Plugin| {
             (definition.make)(&plugin.config, &Context { id, clock: &clock, node: &facts })
         };

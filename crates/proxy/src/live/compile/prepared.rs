@@ -39,7 +39,7 @@ impl<'a> Prepared<'a> {
         candidate.commit();
         let finished = plugins.into_iter().filter_map(|plugin| plugin.commit(&compiler.living));
         let instances = finished.chain(closed).collect();
-        balancers.iter().for_each(|used| used.balancer().start(&compiler.ground.control));
+        balancers.iter().for_each(|used| used.balancer().start(&compiler.maker.control));
         {
             let mut kept = compiler.kept();
             kept.upstreams.clear();

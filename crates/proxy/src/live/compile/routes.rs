@@ -23,7 +23,7 @@ impl Work<'_> {
     ) -> (Router, Vec<Route>) {
         let mut typed: Vec<(&Arc<Entry<entity::Route>>, entity::Route)> =
             snapshot.routes.iter().filter_map(|entry| Some((entry, self.now(entry)?))).collect();
-        let flavour = self.ground.flavour;
+        let flavour = self.maker.flavour;
         let index = |typed: &[(_, entity::Route)]| {
             Router::new(typed.iter().enumerate().map(|(number, (_, route))| (number, route)), flavour)
         };

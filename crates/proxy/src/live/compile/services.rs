@@ -94,7 +94,7 @@ impl Work<'_> {
         targets: &[entity::Target],
     ) -> Arc<Balancer> {
         let before = self.before.and_then(|kept| kept.upstreams.get(&id)).and_then(Weak::upgrade);
-        let balancer = Balancer::upstream(upstream, targets, before.as_ref(), &self.ground.control);
+        let balancer = Balancer::upstream(upstream, targets, before.as_ref(), &self.maker.control);
         self.upstreams.push((upstream.name.as_str().to_owned(), Arc::downgrade(&balancer)));
         self.balancers.push(Used::Upstream(id, Arc::clone(&balancer)));
         balancer
@@ -111,7 +111,7 @@ impl Work<'_> {
             return balancer;
         }
         let before = self.before.and_then(|kept| kept.singles.get(&key)).and_then(Weak::upgrade);
-        let balancer = before.unwrap_or_else(|| Balancer::single(host, port, &self.ground.control));
+        let balancer = before.unwrap_or_else(|| Balancer::single(host, port, &self.maker.control));
         self.singles.insert(key.clone(), self.balancers.len());
         self.balancers.push(Used::Single(key, Arc::clone(&balancer)));
         balancer
@@ -197,12 +197,12 @@ impl Work<'_> {
         let authority = |id: &Uuid| index.authorities.get(id).map(|authority| &authority.cert);
         let authorities: Option<Vec<_>> = head.ca_certificates.iter().map(authority).collect();
         let tls = ClientTls {
-            verify: head.tls_verify.unwrap_or(self.ground.verify),
+            verify: head.tls_verify.unwrap_or(self.maker.verify),
             depth: head.tls_verify_depth,
             authorities: authorities.ok_or("one of its CA certificates has no usable value")?,
             certificate,
             http2: head.http2,
         };
-        self.ground.client_tls(&tls).map(Some)
+        self.maker.client_tls(&tls).map(Some)
     }
 }

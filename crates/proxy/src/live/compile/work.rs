@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::plugins::{Finisher, Prepared as PreparedPlugin};
-use super::{Ground, Kept, Problem};
+use super::{Kept, Maker, Problem};
 use crate::balance::Balancer;
 use crate::live::known::Before;
 use crate::live::{Cell, Route, ServiceRef};
@@ -39,7 +39,7 @@ pub(super) struct Secrets<'a> {
 
 /// One compilation.
 pub(super) struct Work<'a> {
-    pub(super) ground: &'a Ground,
+    pub(super) maker: &'a Maker,
     /// What is in effect.
     pub(super) before: Option<&'a Kept>,
     /// None where nothing is to be resolved.
@@ -127,9 +127,9 @@ impl<'a> Secrets<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn new(ground: &'a Ground, before: Option<&'a Kept>, secrets: Option<Secrets<'a>>) -> Self {
+    pub(super) fn new(maker: &'a Maker, before: Option<&'a Kept>, secrets: Option<Secrets<'a>>) -> Self {
         Self {
-            ground,
+            maker,
             before,
             secrets,
             held: Vec::new(),
