@@ -14,7 +14,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use postern_secrets::Secret;
 use postern_secrets::fuzzing::{self, Answer};
-use postern_secrets::oauth2::{ClientAuthentication, TokenClient};
+use postern_secrets::oauth2::{ClientAuthentication, FieldNames, TokenClient};
 use postern_secrets::trail::Trail;
 use serde_json::Value;
 
@@ -52,6 +52,13 @@ pub fn vault_reply(data: &[u8]) {
     }
 }
 
+const NAMES: FieldNames = FieldNames {
+    endpoint: "token_endpoint",
+    client_id: "client_id",
+    client_secret: "client_secret",
+    audiences: "audiences",
+};
+
 /// Answers of an identity provider's token endpoint.
 pub fn idp_reply(data: &[u8]) {
     let Some((words, body)) = input(data) else { return };
@@ -66,7 +73,7 @@ pub fn idp_reply(data: &[u8]) {
         ..TokenClient::new(endpoint, Secret::from("client"), Secret::from(SENT))
     };
     let outcome = fuzzing::idp(&client, &answer);
-    let hint = outcome.as_ref().err().and_then(|error| error.hint()).unwrap_or_default();
+    let hint = outcome.as_ref().err().and_then(|error| error.hint(&NAMES)).unwrap_or_default();
     if let Ok(token) = &outcome {
         assert!(!token.token.expose().is_empty(), "an empty access token");
     }
