@@ -3,9 +3,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use postern_client::Identity;
 use postern_secrets::Secret;
-use postern_secrets::client::Identity;
-use postern_secrets::fuzzing::{judge, trust_text};
+use postern_client::fuzzing::{judge, trust_text};
 
 use crate::CANARY_WORD;
 

@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use postern_client::Trust;
 use postern_secrets::backend::env::Env;
-use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
 use postern_secrets::rotate::{Engine, Nudge};
 use postern_secrets::slot::Slot;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern_client::Trust;
 use postern_secrets::backend::env::Env;
-use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
 use postern_secrets::rotate::Engine;
 use postern_secrets::slot::Slot;

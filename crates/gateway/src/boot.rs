@@ -10,6 +10,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use postern_client::Trust;
 pub(crate) use postern_config::source::Loaded;
 use postern_config::source::store::put;
 use postern_config::store::postgres::PostgresOptions;
@@ -20,7 +21,6 @@ use postern_model::entity::vault;
 use postern_model::{Broken, Snapshot, VaultEntity, Violation};
 use postern_plugins::registry::Registry;
 use postern_secrets::backend::env::Env;
-use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
 use postern_secrets::trail::Trail;
 use postern_secrets::{FieldError, Kind, Secret, Template, UnknownKind, io_reason};

@@ -5,6 +5,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use postern_client::Trust;
 use postern_config::apply::{self, Effect};
 use postern_model::snapshot::Broken;
 use postern_model::{Kind, Snapshot, Violation, check};
@@ -14,7 +15,6 @@ use postern_proxy::balance::Control;
 use postern_proxy::dns::Dns;
 use postern_proxy::live::{Maker, Means, OnProblem, Prepared, Problem};
 use postern_proxy::{Compiler, Live, Proxy};
-use postern_secrets::client::Trust;
 use postern_secrets::rotate::Engine;
 use rustls::RootCertStore;
 use serde_json::{Map, Value as Json};

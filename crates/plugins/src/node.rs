@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use postern_secrets::client::Trust;
+use postern_client::Trust;
 use uuid::Uuid;
 
 use crate::bundled::prometheus::Present;

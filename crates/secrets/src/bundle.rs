@@ -8,9 +8,9 @@ use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
 
 use crate::rotate::{Candidate, Engine};
-use crate::secret::Secret;
 use crate::slot::{Consumer, Derived, Made, Slot};
 use crate::template::Template;
+use postern_secret::Secret;
 
 /// Several texts that change together.
 #[derive(Clone)]

@@ -10,7 +10,7 @@ pub mod hcv;
 
 use url::Url;
 
-use crate::secret::Secret;
+use postern_secret::Secret;
 
 /// One field of a vault's configuration.
 #[derive(Debug)]

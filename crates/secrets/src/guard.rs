@@ -210,9 +210,9 @@ mod tests {
 
     use super::*;
     use crate::kind::Kind;
-    use crate::secret::Secret;
     use crate::settings::Settings;
     use crate::trail::Trail;
+    use postern_secret::Secret;
 
     /// Fails as often as it is told to, and counts.
     #[derive(Debug, Default)]

@@ -8,7 +8,7 @@
 //!    [`field`]) are overlaid with the reference's options; references in the settings themselves are filled in.
 //! 3. A session with that vault, shared by all that need the same one, reads the resource: [`backend`] has one file or
 //!    folder for each kind, all behind the trait in [`vault`]. Those who want the same at the same time share one fetch.
-//! 4. What goes over the network goes through [`client`]: trust, limits, and what may be told of a failure. A login by
+//! 4. What goes over the network goes through the crate `postern_client`: trust, limits, and what may be told of a failure. A login by
 //!    OAuth2 gets its token through [`oauth2`]; tokens are kept until shortly before they end.
 //! 5. The key is picked from the JSON, base64 is decoded, and the result is a [`Secret`]: the only holder of plaintext.
 //!
@@ -18,8 +18,9 @@
 //! [`trail`] records these steps for whoever wants to see them.
 //!
 //! ```
+//! use postern_client::Trust;
 //! use postern_secrets::resolve::{Origin, Resolver};
-//! use postern_secrets::{Kind, Reference, Settings, backend::env::Env, client::Trust, trail::Trail};
+//! use postern_secrets::{Kind, Reference, Settings, backend::env::Env, trail::Trail};
 //!
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
 //! let env = Env::new([("DB".to_owned(), r#"{"user": "app", "pass": "s3cr3t"}"#.to_owned())]);
@@ -42,8 +43,6 @@ pub mod backoff;
 pub mod bundle;
 #[cfg(feature = "backends")]
 pub mod cache;
-#[cfg(feature = "backends")]
-pub mod client;
 pub mod field;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
@@ -51,8 +50,6 @@ pub mod fuzzing;
 #[cfg(feature = "backends")]
 pub mod guard;
 pub mod hashed;
-#[cfg(feature = "backends")]
-mod io_reason;
 #[cfg(feature = "backends")]
 mod kept;
 pub mod kind;
@@ -64,7 +61,6 @@ pub mod reference;
 pub mod resolve;
 #[cfg(feature = "backends")]
 pub mod rotate;
-pub mod secret;
 pub mod settings;
 #[cfg(feature = "backends")]
 pub mod slot;
@@ -78,10 +74,10 @@ pub mod trail;
 #[cfg(feature = "backends")]
 pub mod vault;
 
-#[cfg(feature = "backends")]
-pub use io_reason::io_reason;
 pub use kind::{Kind, UnknownKind, reserved_prefixes};
+#[cfg(feature = "backends")]
+pub use postern_client::io_reason;
+pub use postern_secret::Secret;
 pub use reference::{OptionValue, Reference, ReferenceError, Version};
-pub use secret::Secret;
 pub use settings::{FieldError, Settings};
 pub use template::{Part, Template};

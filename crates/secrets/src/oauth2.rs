@@ -18,9 +18,9 @@ use thiserror::Error;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, Outgoing, Reply, TransportError, Untrusted};
-use crate::secret::Secret;
 use crate::trail::Trail;
+use postern_client::{Client, Outgoing, Reply, TransportError, Untrusted};
+use postern_secret::Secret;
 
 /// How long a token is kept whose reply does not say how long it lives.
 const UNSTATED_LIFE: Duration = Duration::from_secs(60);

@@ -16,8 +16,8 @@ use crate::field::{Exposure, Field, Setting, Type};
 use crate::kind::Kind;
 use crate::nearest::did_you_mean;
 use crate::reference::{OptionValue, Reference};
-use crate::secret::Secret;
 use crate::template::Template;
+use postern_secret::Secret;
 
 #[cfg(test)]
 mod tests;

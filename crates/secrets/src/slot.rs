@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwapOption;
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
 use crate::template::Template;
+use postern_secret::Secret;
 
 /// The value of a text that holds references. Shared by all fields with the same text.
 pub struct Slot {

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use thiserror::Error;
 
-use crate::io_reason::io_reason;
+use postern_client::io_reason;
 
 pub use clock::Clock;
 pub use format::{Digest, Entries, Entry, MAX_BYTES, decode, encode, parse};

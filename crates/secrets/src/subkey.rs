@@ -15,7 +15,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::nearest::nearest;
-use crate::secret::Secret;
+use postern_secret::Secret;
 
 /// Takes base64 with and without padding.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use thiserror::Error;
 use tokio::time::Instant;
 
-use crate::client::TransportError;
 use crate::reference::Version;
-use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::trail::Trail;
+use postern_client::TransportError;
+use postern_secret::Secret;
 
 /// A place that holds secrets. One instance serves all references whose settings agree in everything that a
 /// reference cannot override, so it is where logins and connections are shared.

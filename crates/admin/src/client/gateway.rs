@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use http::Method;
 use http::header::{HeaderName, HeaderValue};
+use postern_client::{Client, Identity, Limits, Outgoing, Reply, Terms, TransportError, Trust};
 use postern_secrets::Secret;
-use postern_secrets::client::{Client, Identity, Limits, Outgoing, Reply, Terms, TransportError, Trust};
 use serde_json::Value as Json;
 use thiserror::Error;
 use url::Url;

@@ -11,10 +11,10 @@ use axum::extract::{Query, State};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use postern_admin::client::gateway::{Connection, Gateway};
+use postern_client::Trust;
 use postern_model::Kind;
 use postern_model::field::Plugins as _;
 use postern_plugins::registry::Registry;
-use postern_secrets::client::Trust;
 use serde_json::{Map, Value as Json, json};
 
 /// One request, as it came.

@@ -1,8 +1,8 @@
 //! The whole configuration at once, its history, and secrets.
 
 use postern_admin::server::AdminOptions;
+use postern_client::Trust;
 use postern_secrets::backend::env::Env;
-use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
 use postern_secrets::rotate::Engine;
 use postern_secrets::{Kind, Settings, Template};

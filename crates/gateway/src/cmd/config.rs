@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use postern_client::Trust;
 use postern_model::{Severity, Snapshot, Violation};
 use postern_plugins::registry::Registry;
-use postern_secrets::client::Trust;
 use serde_json::json;
 
 use super::vault::println;

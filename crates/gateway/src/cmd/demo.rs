@@ -11,8 +11,8 @@ use std::process::{ExitCode, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 use http::Method;
 use load::{Connection, Seen};
+use postern_client::{Client, Trust};
 use postern_devstack::{Stack, StackOptions, WARNING};
-use postern_secrets::client::{Client, Trust};
 use serde_json::{Value, json};
 use tokio::process::Command;
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
 /// Modules that take part in sending, and whose lines therefore are not sent.
-const SENDING: [&str; 2] = ["postern_plugins::logging", "postern_secrets::client"];
+const SENDING: [&str; 2] = ["postern_plugins::logging", "postern_client"];
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,7 +109,7 @@ mod tests {
         log.listen(&heard);
         log.tell(&line("postern_proxy", "one"));
         log.tell(&line("postern_plugins::logging::queue", "a log is not complete"));
-        log.tell(&line("postern_secrets::client::http", "sent"));
+        log.tell(&line("postern_client::http", "sent"));
         assert_eq!(*heard.0.lock().unwrap(), ["one"]);
         let kept = Arc::downgrade(&heard);
         drop(heard);

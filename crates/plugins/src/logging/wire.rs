@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use postern_client::{Trust, tls_config};
 use postern_model::Value;
-use postern_secrets::client::{Trust, tls_config};
 use postern_secrets::io_reason;
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncWrite, AsyncWriteExt as _, ReadBuf};

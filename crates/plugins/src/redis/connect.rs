@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use postern_secrets::client::{Trust, tls_config};
+use postern_client::{Trust, tls_config};
 use postern_secrets::{Secret, io_reason};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};

@@ -2,8 +2,8 @@
 
 use std::process::{Child, Command as Process, Stdio};
 
+use postern_client::Trust;
 use postern_secrets::Secret;
-use postern_secrets::client::Trust;
 use tempfile::TempDir;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use crate::nearest::nearest;
 use crate::reference::Version;
-use crate::secret::Secret;
 use crate::vault::{Read, Reading, Vault, VaultError};
+use postern_secret::Secret;
 
 /// A snapshot of environment variables.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

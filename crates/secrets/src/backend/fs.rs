@@ -15,9 +15,9 @@ use cap_std::ambient_authority;
 use cap_std::fs::{Dir, OpenOptions, OpenOptionsExt};
 use zeroize::Zeroizing;
 
-use crate::io_reason::io_reason;
-use crate::secret::Secret;
 use crate::vault::{Read, Reading, Vault, VaultError};
+use postern_client::io_reason;
+use postern_secret::Secret;
 
 /// Larger files are no secrets but accidents.
 const MAX_BYTES: u64 = 1024 * 1024;

@@ -18,10 +18,10 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::client::{Client, Trust};
-use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::vault::{Read, Reading, SessionStatus, Vault, VaultError};
+use postern_client::{Client, Trust};
+use postern_secret::Secret;
 
 use api::Api;
 use login::Login;

@@ -14,11 +14,11 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::backend::env::Env;
-use crate::client::Trust;
 use crate::kind::Kind;
 use crate::resolve::Origin;
 use crate::settings::Settings;
 use crate::snapshot::{KeySource, LkgOptions};
+use postern_client::Trust;
 
 const LENGTH: usize = 64;
 /// So much of its end counts as the value: the start of what was freed is overwritten by the allocator's own notes.

@@ -26,13 +26,13 @@ use super::Nudge;
 use super::status::{LastError, ReferenceStatus};
 use crate::reference::Reference;
 use crate::resolve::{GroupKey, Resolver};
-use crate::secret::Secret;
 use crate::slot::Slot;
 use crate::snapshot::Digest;
 use crate::template::{Part, Template};
 use cell::Cell;
 use group::Group;
 use keep::Keeping;
+use postern_secret::Secret;
 
 pub(super) use group::GroupId;
 

@@ -135,11 +135,11 @@ mod tests {
 
     use super::*;
     use crate::backend::env::Env;
-    use crate::client::Trust;
     use crate::resolve::{Origin, Resolver};
     use crate::rotate::generations::Generations;
     use crate::rotate::state::State;
     use crate::{Kind, Settings, Template};
+    use postern_client::Trust;
 
     #[tokio::test(start_paused = true)]
     async fn a_fetch_that_panics_has_failed_and_is_tried_again() {

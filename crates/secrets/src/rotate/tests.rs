@@ -9,10 +9,10 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::backend::env::Env;
-use crate::client::Trust;
 use crate::kind::Kind;
 use crate::resolve::Origin;
 use crate::settings::Settings;
+use postern_client::Trust;
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::{MAX_BYTES, SnapshotError};
-use crate::io_reason::io_reason;
+use postern_client::io_reason;
 
 /// Opening a named pipe must not wait for a writer.
 const NONBLOCK: i32 = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();

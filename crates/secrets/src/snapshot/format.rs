@@ -18,7 +18,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use zeroize::Zeroizing;
 
 use super::{Key, SnapshotError};
-use crate::secret::Secret;
+use postern_secret::Secret;
 
 /// What a value belongs to: the configuration of its vault, and the reference.
 pub type Digest = [u8; 32];

@@ -13,7 +13,7 @@ use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
 use zeroize::Zeroizing;
 
 use super::SnapshotError;
-use crate::io_reason::io_reason;
+use postern_client::io_reason;
 
 /// Of AES-256.
 const LENGTH: usize = 32;

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::secret::Secret;
+use postern_secret::Secret;
 
 const KEY: [u8; 32] = *b"an example of thirty-two bytes..";
 

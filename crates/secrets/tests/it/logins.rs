@@ -13,8 +13,8 @@ mod wrapping;
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern_client::Trust;
 use postern_secrets::backend::env::Env;
-use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, ResolveError, Resolver};
 use postern_secrets::trail::Trail;
 use postern_secrets::{Kind, Reference, Settings};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 use postern_admin::client::Problems;
 use postern_admin::client::gateway::{Connection, Gateway};
-use postern_secrets::client::{Identity, Trust};
+use postern_client::{Identity, Trust};
 use postern_secrets::{Secret, io_reason};
 
 use crate::cli::deck::Admin;

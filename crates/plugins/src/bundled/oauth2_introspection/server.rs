@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use http::Method;
 use http::header::{ACCEPT, AUTHORIZATION, HeaderName};
+use postern_client::{self as client, Client, Limits, Outgoing, Reply, Trust};
 use postern_secrets::Secret;
-use postern_secrets::client::{self, Client, Limits, Outgoing, Reply, Trust};
 use serde_json::{Map, Value};
 use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;

@@ -17,8 +17,8 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use postern_client::{Client, Limits, Outgoing, Terms};
 use postern_secrets::Secret;
-use postern_secrets::client::{Client, Limits, Outgoing, Terms};
 use prost::Message;
 use url::Url;
 

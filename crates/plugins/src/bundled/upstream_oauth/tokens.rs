@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use http::HeaderValue;
-use postern_secrets::client::Client;
+use postern_client::Client;
 use postern_secrets::oauth2::{AccessToken, FieldNames, OAuth2Error, TokenClient};
 use postern_secrets::trail::Trail;
 use tokio::runtime::Handle;

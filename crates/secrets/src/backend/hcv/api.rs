@@ -8,10 +8,10 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::client::{Client, Outgoing, Reply};
-use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::vault::VaultError;
+use postern_client::{Client, Outgoing, Reply};
+use postern_secret::Secret;
 
 /// Everything but RFC 3986's unreserved characters.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -136,7 +136,7 @@ pub(super) fn mount(name: &str) -> &str {
     name.strip_suffix('/').unwrap_or(name)
 }
 
-fn unreachable(cause: crate::client::TransportError) -> VaultError {
+fn unreachable(cause: postern_client::TransportError) -> VaultError {
     VaultError::Unreachable(cause.into())
 }
 
@@ -168,8 +168,8 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::client::Trust;
     use crate::kind::Kind;
+    use postern_client::Trust;
 
     fn api(config: serde_json::Value) -> Api {
         let settings = Settings::from_entity(Kind::Hcv, config.as_object().unwrap()).unwrap();

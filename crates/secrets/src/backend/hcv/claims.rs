@@ -6,7 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use postern_secret::Secret;
 
 /// The claims that roles are bound to. Others may be private.
 const SHOWN: [&str; 4] = ["iss", "sub", "aud", "exp"];

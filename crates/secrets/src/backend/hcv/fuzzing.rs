@@ -10,10 +10,10 @@ use super::token::Tokens;
 use crate::fuzzing::Answer;
 use crate::kind::Kind;
 use crate::reference::Reference;
-use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::trail::Trail;
 use crate::vault::{Read, VaultError};
+use postern_secret::Secret;
 
 /// What a read with this client token makes of an answer.
 ///

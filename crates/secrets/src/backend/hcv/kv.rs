@@ -7,10 +7,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::api::{Api, mount, refused};
-use crate::client::Reply;
-use crate::secret::Secret;
 use crate::trail::OpenStep;
 use crate::vault::{Read, VaultError};
+use postern_client::Reply;
+use postern_secret::Secret;
 
 /// Kong's words before whatever went wrong with a read.
 const DOING: &str = "unable to retrieve secret from vault: ";

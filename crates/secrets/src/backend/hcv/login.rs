@@ -18,9 +18,7 @@ use zeroize::Zeroizing;
 
 use super::api::{Api, refused};
 use super::token::{self, Token};
-use crate::client::{Identity, Reply};
 use crate::kept::Fresh;
-use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::trail::{OpenStep, Trail};
 use crate::vault::VaultError;
@@ -28,6 +26,8 @@ use approle::AppRole;
 use cert::Cert;
 use jwt::Jwt;
 use kubernetes::Kubernetes;
+use postern_client::{Identity, Reply};
+use postern_secret::Secret;
 
 /// How to log in.
 #[derive(Debug)]

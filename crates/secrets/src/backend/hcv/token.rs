@@ -16,9 +16,9 @@ use super::api::Api;
 use super::login::Login;
 use crate::backoff::Backoff;
 use crate::kept::{Fresh, Held, Kept};
-use crate::secret::Secret;
 use crate::trail::Trail;
 use crate::vault::VaultError;
+use postern_secret::Secret;
 
 /// After logins that did not help.
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));

@@ -14,15 +14,15 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::backend::env::Env;
-use crate::client::Trust;
 use crate::kind::Kind;
 use crate::resolve::Origin;
 use crate::rotate::{EngineOptions, Nudge, ReferenceState, Status};
-use crate::secret::Secret;
 use crate::settings::Settings;
 use crate::slot::{Derived, Made};
 use crate::snapshot::{KeySource, LastKnownGood, LkgOptions};
 use crate::vault::{Lease, Read, Reading, Vault, VaultError};
+use postern_client::Trust;
+use postern_secret::Secret;
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

@@ -16,7 +16,6 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::backend::env::Env;
-use crate::client::Trust;
 use crate::kind::Kind;
 use crate::resolve::{Origin, Resolver};
 use crate::rotate::{Engine, EngineOptions, Nudge, ReferenceState};
@@ -24,6 +23,7 @@ use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::snapshot::{Clock, KeySource, LastKnownGood, LkgOptions};
 use crate::template::Template;
+use postern_client::Trust;
 
 const NOW: Duration = Duration::from_secs(1_800_000_000);
 

@@ -12,9 +12,9 @@ use crate::cache::Policy;
 use crate::reference::Reference;
 use crate::resolve::ResolveError;
 use crate::rotate::status::{LastError, ReferenceState, ReferenceStatus};
-use crate::secret::Secret;
 use crate::slot::Slot;
 use crate::template::Template;
+use postern_secret::Secret;
 
 /// One reference.
 #[derive(Debug, Default)]

@@ -10,12 +10,12 @@ use serde_json::json;
 use super::cell::Since;
 use super::*;
 use crate::backend::env::Env;
-use crate::client::Trust;
 use crate::kind::Kind;
 use crate::resolve::{Fetched, Origin, ResolveError};
 use crate::rotate::generations::{Generation, Generations};
 use crate::settings::{FieldError, Settings};
 use crate::vault::VaultError;
+use postern_client::Trust;
 
 /// Texts that share secrets in all ways: the same key, another key, a whole, two vaults, one reference twice.
 const TEXTS: [&str; 7] = [

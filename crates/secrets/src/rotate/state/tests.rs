@@ -4,12 +4,12 @@ use serde_json::json;
 
 use super::*;
 use crate::backend::env::Env;
-use crate::client::Trust;
 use crate::kind::Kind;
 use crate::resolve::{Fetched, Origin, ResolveError};
 use crate::rotate::status::{ReferenceState, ReferenceStatus};
 use crate::settings::Settings;
 use crate::vault::VaultError;
+use postern_client::Trust;
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

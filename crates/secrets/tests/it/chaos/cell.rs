@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use postern_client::Trust;
 use postern_conformance::OpenBao;
 use postern_devstack::{Idp as DevIdp, IdpOptions, PortChoice};
 use postern_secrets::backend::env::Env;
-use postern_secrets::client::Trust;
 use postern_secrets::resolve::{Origin, Resolver};
 use postern_secrets::rotate::{Engine, Nudge};
 use postern_secrets::{Kind, Settings, Template};

@@ -1,8 +1,8 @@
 //! The login by TLS certificate, over TLS with a CA of the test's own, and the texts that people search for.
 
+use postern_client::Trust;
 use postern_conformance::ca::{Ca, Issued, self_signed};
 use postern_conformance::{Audit, OpenBao, TlsFiles};
-use postern_secrets::client::Trust;
 use postern_secrets::resolve::Resolver;
 use serde_json::{Value, json};
 

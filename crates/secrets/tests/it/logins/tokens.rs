@@ -5,8 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use postern_client::Trust;
 use postern_secrets::Template;
-use postern_secrets::client::Trust;
 use postern_secrets::rotate::{Engine, Nudge};
 use postern_secrets::slot::Slot;
 use serde_json::{Value, json};

@@ -10,13 +10,13 @@ use tokio::time::{Instant, sleep};
 
 use super::*;
 use crate::backend::env::Env;
-use crate::client::Trust;
 use crate::kind::Kind;
 use crate::resolve::{Origin, Resolver};
 use crate::rotate::{Engine, ReferenceState};
 use crate::settings::Settings;
 use crate::slot::Slot;
 use crate::template::Template;
+use postern_client::Trust;
 
 fn resolver(directory: &Path) -> Resolver {
     let settings = Settings::from_entity(Kind::Fs, json!({"prefix": directory}).as_object().unwrap());

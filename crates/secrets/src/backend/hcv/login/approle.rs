@@ -10,10 +10,10 @@ use super::{Method, mount, needed};
 use crate::backend::hcv::api::Api;
 use crate::backend::hcv::token::Token;
 use crate::kept::Fresh;
-use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::trail::Trail;
 use crate::vault::VaultError;
+use postern_secret::Secret;
 use unwrap::Unwrapped;
 
 /// A login by AppRole.

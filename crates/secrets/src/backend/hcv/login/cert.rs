@@ -4,12 +4,12 @@
 use super::{Method, needed};
 use crate::backend::hcv::api::Api;
 use crate::backend::hcv::token::Token;
-use crate::client::{Identity, IdentityError, TransportError};
 use crate::kept::Fresh;
-use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::trail::Trail;
 use crate::vault::VaultError;
+use postern_client::{Identity, IdentityError, TransportError};
+use postern_secret::Secret;
 
 /// A login by certificate.
 #[derive(Debug)]

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::io_reason::io_reason;
-use crate::secret::Secret;
 use crate::vault::VaultError;
+use postern_client::io_reason;
+use postern_secret::Secret;
 
 /// A credential in a file is at most this long.
 const MAX: usize = 64 * 1024;

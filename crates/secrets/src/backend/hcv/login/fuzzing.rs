@@ -3,11 +3,11 @@
 use super::Login;
 use super::approle::unwrap;
 use crate::backend::hcv::token::{self, Token};
-use crate::client::Reply;
 use crate::kept::Fresh;
-use crate::secret::Secret;
 use crate::trail::Trail;
 use crate::vault::VaultError;
+use postern_client::Reply;
+use postern_secret::Secret;
 
 /// The answer to a login with this credential.
 pub(in crate::backend::hcv) fn answered(

@@ -6,10 +6,10 @@ use url::Url;
 use crate::backend::hcv::api::Api;
 use crate::kept::{Fresh, Kept};
 use crate::oauth2::{ClientAuthentication, FieldNames, TokenClient};
-use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::trail::Trail;
 use crate::vault::VaultError;
+use postern_secret::Secret;
 
 use super::needed;
 

@@ -10,10 +10,10 @@ use crate::backend::hcv::api::Api;
 use crate::backend::hcv::claims;
 use crate::backend::hcv::token::Token;
 use crate::kept::Fresh;
-use crate::secret::Secret;
 use crate::settings::{FieldError, Settings};
 use crate::trail::Trail;
 use crate::vault::VaultError;
+use postern_secret::Secret;
 
 /// Where a pod finds its service account's token.
 const TOKEN_FILE: &str = "/run/secrets/kubernetes.io/serviceaccount/token";

@@ -13,10 +13,10 @@ use zeroize::Zeroizing;
 
 use crate::backend::hcv::api::{Api, refused};
 use crate::backend::hcv::login::json_object;
-use crate::client::{Reply, TransportError};
-use crate::secret::Secret;
 use crate::trail::Trail;
 use crate::vault::VaultError;
+use postern_client::{Reply, TransportError};
+use postern_secret::Secret;
 
 /// The vault's words for a token that was used, has expired, or never was.
 const NOT_THERE: &str = "wrapping token is not valid";

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 use url::Url;
 
 use super::*;
-use crate::client::{Client, Outgoing};
+use crate::{Client, Outgoing};
 
 type Issuer = CertifiedIssuer<'static, KeyPair>;
 

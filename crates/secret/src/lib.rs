@@ -21,8 +21,7 @@ impl Secret {
     }
 
     /// The texts one after the other.
-    #[cfg(feature = "backends")]
-    pub(crate) fn joined(parts: &[Self]) -> Self {
+    pub fn joined(parts: &[Self]) -> Self {
         // One allocation of the right size: a growing text would leave pieces of itself behind.
         let mut text =
             Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.expose().len()).sum()));
@@ -31,14 +30,12 @@ impl Secret {
     }
 
     /// The one copy, for a slot to hold.
-    #[cfg(feature = "backends")]
-    pub(crate) fn shared(&self) -> Arc<Zeroizing<String>> {
+    pub fn shared(&self) -> Arc<Zeroizing<String>> {
         Arc::clone(&self.0)
     }
 
     /// A secret that a slot holds.
-    #[cfg(feature = "backends")]
-    pub(crate) fn from_shared(text: Arc<Zeroizing<String>>) -> Self {
+    pub fn from_shared(text: Arc<Zeroizing<String>>) -> Self {
         Self(text)
     }
 }
@@ -101,21 +98,21 @@ impl<'de> Deserialize<'de> for Secret {
 /// `Secret` can be exposed, but not printed or serialised: the first compiles, the others must not.
 ///
 /// ```
-/// println!("{}", postern_secrets::Secret::from("hunter2").expose());
-/// serde_json::to_string(postern_secrets::Secret::from("hunter2").expose()).unwrap();
-/// let text: String = postern_secrets::Secret::from("hunter2").expose().into();
+/// println!("{}", postern_secret::Secret::from("hunter2").expose());
+/// serde_json::to_string(postern_secret::Secret::from("hunter2").expose()).unwrap();
+/// let text: String = postern_secret::Secret::from("hunter2").expose().into();
 /// ```
 /// ```compile_fail
-/// println!("{}", postern_secrets::Secret::from("hunter2"));
+/// println!("{}", postern_secret::Secret::from("hunter2"));
 /// ```
 /// ```compile_fail
-/// serde_json::to_string(&postern_secrets::Secret::from("hunter2")).unwrap();
+/// serde_json::to_string(&postern_secret::Secret::from("hunter2")).unwrap();
 /// ```
 /// ```compile_fail
-/// let text: String = postern_secrets::Secret::from("hunter2").into();
+/// let text: String = postern_secret::Secret::from("hunter2").into();
 /// ```
 /// ```compile_fail
-/// let text = postern_secrets::Secret::from("hunter2").to_string();
+/// let text = postern_secret::Secret::from("hunter2").to_string();
 /// ```
 #[cfg(doctest)]
 struct CannotLeak;

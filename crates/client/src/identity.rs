@@ -10,7 +10,7 @@ use rustls::sign::CertifiedKey;
 use thiserror::Error;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use crate::secret::Secret;
+use postern_secret::Secret;
 
 /// A client certificate, its chain and its key, ready for use.
 #[derive(Clone)]

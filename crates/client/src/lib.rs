@@ -1,12 +1,17 @@
-//! The one HTTP client: every request to a vault or an IdP goes through here.
+//! The one HTTP client: every request of the program's own goes through here: to vaults, identity providers, and the servers that
+//! plugins call.
 //!
 //! Owns: TLS trust, time limits, size limits, and what of a failure may be told. Must not know: what is asked or
 //! answered. A reply is a lie until checked: it is bounded in size and time, redirects are not followed (they would
 //! carry credentials to another place), and its text is cleaned before it gets into an error.
 
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod identity;
+mod io_reason;
 pub mod trust;
-pub(crate) mod verify;
+mod verify;
 
 use std::error::Error as StdError;
 use std::io;
@@ -26,9 +31,10 @@ use tokio::time::timeout;
 use url::Url;
 use zeroize::Zeroizing;
 
-use crate::secret::Secret;
+use postern_secret::Secret;
 
 pub use identity::{Identity, IdentityError};
+pub use io_reason::io_reason;
 pub use trust::{Trust, TrustError};
 pub use verify::Untrusted;
 
@@ -309,13 +315,15 @@ impl Outgoing {
 
     /// What the reply must not be shown to repeat.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn secrets(&self) -> &[Secret] {
+    #[doc(hidden)]
+    pub fn secrets(&self) -> &[Secret] {
         &self.secrets
     }
 
     /// The body, where it is text.
-    #[cfg(test)]
-    pub(crate) fn sent(&self) -> &str {
+    #[cfg(any(test, feature = "fuzzing"))]
+    #[doc(hidden)]
+    pub fn sent(&self) -> &str {
         match &self.body {
             Content::Secret(body) => body.expose(),
             Content::None | Content::Plain(_) => "",
@@ -356,7 +364,8 @@ impl Reply {
 
     /// A reply as if it had come, to a request that held `secrets`.
     #[cfg(any(test, feature = "fuzzing"))]
-    pub(crate) fn new(
+    #[doc(hidden)]
+    pub fn new(
         status: u16,
         media_type: &str,
         location: Option<&str>,
