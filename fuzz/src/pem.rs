@@ -4,8 +4,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use postern_client::Identity;
-use postern_secrets::Secret;
 use postern_client::fuzzing::{judge, trust_text};
+use postern_secrets::Secret;
 
 use crate::CANARY_WORD;
 

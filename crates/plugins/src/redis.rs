@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use postern_secrets::backoff::Backoff;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -24,8 +25,8 @@ use crate::renewal::Renewal;
 
 /// Commands that may wait for a connection.
 const WAITING: usize = 4096;
-/// Pauses after a failure, in which nobody is asked: doubled from the first to the last.
-const PAUSES: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(2)];
+/// After a failure, nobody is asked for so long.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(50), Duration::from_secs(2));
 /// Slots of a cluster.
 const SLOTS: u16 = 16_384;
 
@@ -131,7 +132,7 @@ impl Redis {
 /// Answers commands, over one connection after the other.
 async fn serve(redis: std::sync::Weak<Redis>, place: Option<Place>, mut commands: mpsc::Receiver<Command>) {
     let mut failed: Option<(Instant, Failure)> = None;
-    let mut pause = PAUSES[0];
+    let mut failures = 0_u32;
     while let Some(first) = commands.recv().await {
         if let Some((until, failure)) = &failed
             && Instant::now() < *until
@@ -152,12 +153,12 @@ async fn serve(redis: std::sync::Weak<Redis>, place: Option<Place>, mut commands
         }
         match connected {
             Ok(connection) => {
-                (failed, pause) = (None, PAUSES[0]);
+                (failed, failures) = (None, 0);
                 exchange(connection, &terms, first, &mut commands).await;
             }
             Err(failure) => {
-                failed = Some((Instant::now() + pause, failure.clone()));
-                pause = (pause * 2).min(PAUSES[1]);
+                failures = failures.saturating_add(1);
+                failed = Some((Instant::now() + BACKOFF.after(failures), failure.clone()));
                 let _ = first.reply.send(Err(failure.clone()));
                 while let Ok(other) = commands.try_recv() {
                     let _ = other.reply.send(Err(failure.clone()));

@@ -1,3 +1,5 @@
+//! That a refusal and a transaction that is cut off change nothing, seen by an effect of a few lines.
+
 use super::*;
 
 /// Refuses services that are called `bad`, and leaves out those that are called `broken`.

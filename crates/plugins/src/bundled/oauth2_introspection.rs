@@ -18,6 +18,7 @@ use http::{HeaderMap, Method, StatusCode};
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT, Type};
 use postern_model::{Record, Text, Value};
 use postern_secrets::Secret;
+use postern_secrets::hashed::Hashed;
 use quick_cache::sync::Cache;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -167,14 +168,9 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
             claims.push((name, header));
         }
     }
-    let mut terms = digest::Context::new(&digest::SHA256);
-    for text in [&config.introspection_url, config.token_type_hint.as_ref().unwrap_or(&String::new())]
-        .into_iter()
-        .chain(claims.iter().map(|(name, _)| name))
-    {
-        terms.update(&(text.len() as u64).to_be_bytes());
-        terms.update(text.as_bytes());
-    }
+    let hint = config.token_type_hint.as_deref().unwrap_or_default();
+    let asked = Hashed::of("what a token is introspected for").field(&config.introspection_url).field(hint);
+    let terms = claims.iter().fold(asked, |terms, (name, _)| terms.field(name)).end();
     let server = Server::new(
         &config.introspection_url,
         server::Terms {
@@ -186,7 +182,7 @@ fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
         },
         &context.node.trust,
     )?;
-    let (terms, clock) = (sha256(terms), context.clock.clone());
+    let clock = context.clock.clone();
     Ok(Prepared::at_commit(move |living| Introspection {
         kept: Kept::asking(server, living),
         terms,

@@ -10,12 +10,12 @@ mod seal;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_lc_rs::digest;
 use http::header::{HeaderName, HeaderValue, SET_COOKIE, USER_AGENT};
 use http::{HeaderMap, Method, StatusCode};
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT};
 use postern_model::{Record, Value};
 use postern_secrets::Secret;
+use postern_secrets::hashed::Hashed;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -228,14 +228,7 @@ impl Kept {
 }
 
 fn hash<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for part in parts {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
+    parts.into_iter().fold(Hashed::of("a session"), |hashed, part| hashed.field(part)).end()
 }
 
 /// The session of a request.

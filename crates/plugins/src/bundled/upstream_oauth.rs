@@ -10,13 +10,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use postern_client::{Client, Limits, Terms};
 use postern_model::Record;
 use postern_model::field::{Check, HTTP_PROTOCOLS, PluginSchema, Schema};
 use postern_secrets::Secret;
+use postern_secrets::hashed::Hashed;
 use postern_secrets::oauth2::{ClientAuthentication, JwtAlgorithm, TokenClient};
 use serde::Deserialize;
 use url::Url;
@@ -207,17 +207,8 @@ fn with(grant: &TokenClient) -> [u8; 32] {
 
 /// Of lists of texts, each with its length, so that no two are the same by the way they are cut.
 fn hash(lists: &[&[&str]]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for list in lists {
-        context.update(&(list.len() as u64).to_be_bytes());
-        for text in *list {
-            context.update(&(text.len() as u64).to_be_bytes());
-            context.update(text.as_bytes());
-        }
-    }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
+    let begun = Hashed::of("a token of upstream-oauth");
+    lists.iter().fold(begun, |hashed, list| hashed.list(list.iter())).end()
 }
 
 impl Plugin for UpstreamOauth {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use postern_secrets::backoff::Backoff;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -13,9 +14,8 @@ use super::places::Resolved;
 use super::{Control, Shared, check};
 use crate::dns::{Dns, DnsError, literal};
 
-/// After the first failure; doubled with each further one.
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// After a name was not resolved.
+const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(30));
 
 /// Asks once for each name of which nothing is known.
 pub(super) async fn look_up(shared: &Shared, control: &Control) {
@@ -62,12 +62,12 @@ pub(super) fn start(shared: &Arc<Shared>, control: &Control) -> JoinSet<()> {
 }
 
 async fn follow_name(shared: Arc<Shared>, dns: Dns, index: usize, host: Arc<str>) {
-    let mut pause = FIRST_PAUSE;
+    let mut failures = 0_u32;
     loop {
         let outcome = dns.resolve(&host).await;
         let until = match &outcome {
             Ok(answer) => {
-                pause = FIRST_PAUSE;
+                failures = 0;
                 shared.change(index, |resolved| resolved.answered(answer, shared.use_srv_name));
                 answer.until
             }
@@ -75,9 +75,8 @@ async fn follow_name(shared: Arc<Shared>, dns: Dns, index: usize, host: Arc<str>
                 let keep = matches!(error, DnsError::Unanswered(_) | DnsError::System(_));
                 tracing::warn!(upstream = %shared.label, %host, %error, keep, "name was not resolved");
                 shared.change(index, |resolved| resolved.failed(error.to_string(), keep));
-                let until = Instant::now() + jittered(pause);
-                pause = (pause * 2).min(LONGEST_PAUSE);
-                until
+                failures = failures.saturating_add(1);
+                Instant::now() + jittered(BACKOFF.after(failures))
             }
         };
         // An answer that others got earlier may end at once.

@@ -98,7 +98,7 @@ impl Work<'_> {
         let known = remains.name.known().and_then(|name| self.maker.registry.get(name));
         let scopes = ["service", "route", "consumer", "consumer_group"].map(|field| remains.reference(field));
         // A scope that nobody can read may be any: then it closes all, whatever else is configured there.
-        let anywhere = scopes.iter().any(|scope| *scope == Part::Unreadable);
+        let anywhere = scopes.contains(&Part::Unreadable);
         let schema = known.filter(|_| !anywhere).map_or(&UNKNOWN, |definition| definition.schema);
         let [service, route, consumer, consumer_group] =
             scopes.map(|scope| scope.known().copied().filter(|_| !anywhere));

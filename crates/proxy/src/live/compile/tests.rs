@@ -1,1 +1,1 @@
-
+//! What a configuration is made into, kind by kind.
