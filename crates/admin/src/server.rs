@@ -63,8 +63,8 @@ use axum::Router;
 use postern_config::store::{Revision, Store};
 use postern_model::field::Plugins;
 use postern_model::{Kind, Violation};
+use postern_secrets::clock::Clock;
 use postern_secrets::rotate::Engine;
-use postern_secrets::snapshot::Clock;
 use serde_json::{Map, Value};
 use tokio::sync::{Mutex, Semaphore};
 use uuid::Uuid;
@@ -261,8 +261,7 @@ impl Admin {
 
     /// Seconds since 1970.
     fn now(&self) -> i64 {
-        let since = self.0.clock.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+        i64::try_from(self.0.clock.now()).unwrap_or(i64::MAX)
     }
 }
 

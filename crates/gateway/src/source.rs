@@ -89,9 +89,3 @@ pub(crate) fn violations(error: anyhow::Error) -> Vec<Violation> {
         Err(error) => vec![Violation::error("", None, error.to_string())],
     }
 }
-
-/// Seconds since 1970.
-#[expect(clippy::disallowed_methods, reason = "what is shown to people is the time of the calendar")]
-pub(crate) fn now() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}

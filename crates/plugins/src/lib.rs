@@ -10,13 +10,12 @@
 //! 5. `bundled/`: the plugins, a file each: field list, code and tests together.
 //! 6. [`directory`]: consumers and their credentials, indexed for those plugins that ask who somebody is; `identity`
 //!    tells the upstream.
-//! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches. [`clock`]: the time of day.
+//! 7. [`state`]: what a plugin keeps across changes of the configuration: counters, caches.
 //!    [`node`]: the settings of the node that concern plugins. [`renewal`]: fresh credentials for who was refused.
 //! 8. [`logging`]: the log object, and the queue in which logs wait to be delivered. [`metrics`]: counts of requests;
 //!    [`mix`] is their hash. `redis`: what several nodes share.
 
 mod bundled;
-pub mod clock;
 pub mod directory;
 pub mod examples;
 #[cfg(feature = "fuzzing")]

@@ -14,11 +14,11 @@ pub(crate) mod wire;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::clock::Clock;
 use crate::node::Facts;
 use crate::registry::{Context, Phases};
 use crate::view::{Request, Summary};
 use fields::Fields;
+use postern_secrets::clock::Clock;
 use record::Record;
 
 /// The phases of a plugin that only logs.

@@ -9,9 +9,9 @@ use postern_model::field::{PluginSchema, Plugins};
 use uuid::Uuid;
 
 use crate::bundled;
-use crate::clock::Clock;
 use crate::node::Facts;
 use crate::prepared::Prepared;
+use postern_secrets::clock::Clock;
 
 /// What is to be known of a plugin before it is configured.
 #[derive(Clone, Copy, Debug)]

@@ -14,7 +14,6 @@ use serde_json::Value as Json;
 use tokio::runtime::{Builder, Handle};
 use uuid::Uuid;
 
-use crate::clock::Clock;
 use crate::node::Node;
 use crate::plugin::{Answer, AnswerBody, Outcome, Plugin, Step};
 use crate::prepared::Living;
@@ -24,6 +23,7 @@ use crate::registry::{Context, Make};
 use crate::renewal::Renewal;
 use crate::state::State;
 use crate::view::Request;
+use postern_secrets::clock::Clock;
 
 /// A configuration: what is given, and the defaults.
 pub(crate) fn record(fields: &'static [Field], json: &Json) -> Record {

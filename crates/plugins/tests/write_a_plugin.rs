@@ -8,11 +8,11 @@ use http::header::{HeaderName, HeaderValue};
 use http::{HeaderMap, StatusCode};
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema};
 use postern_model::{Record, Text, Value};
-use postern_plugins::clock::Clock;
 use postern_plugins::plugin::{Answer, Plugin, Step};
 use postern_plugins::prepared::Prepared;
 use postern_plugins::registry::{Context, Definition, Phases};
 use postern_plugins::view::{Request, Response, Source};
+use postern_secrets::clock::Clock;
 use serde::Deserialize;
 use uuid::Uuid;
 

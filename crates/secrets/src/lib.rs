@@ -43,6 +43,7 @@ pub mod backoff;
 pub mod bundle;
 #[cfg(feature = "backends")]
 pub mod cache;
+pub mod clock;
 pub mod field;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]

@@ -5,7 +5,7 @@
 //! the token is for. Tokens and client secrets stay in [`Secret`], which is why this is not a library's type
 //! (docs/decisions/0003).
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;
@@ -18,6 +18,7 @@ use thiserror::Error;
 use url::Url;
 use zeroize::Zeroizing;
 
+use crate::clock::Clock;
 use crate::trail::Trail;
 use postern_client::{Client, Outgoing, Reply, TransportError, Untrusted};
 use postern_secret::Secret;
@@ -270,7 +271,7 @@ impl TokenClient {
 
     /// A JWT about this client for this endpoint, of use for a minute and once.
     fn assertion(&self, algorithm: JwtAlgorithm) -> Secret {
-        let now = now();
+        let now = Clock::system().now();
         let (name, hash) = match algorithm {
             JwtAlgorithm::Hs256 => ("HS256", hmac::HMAC_SHA256),
             JwtAlgorithm::Hs512 => ("HS512", hmac::HMAC_SHA512),
@@ -287,11 +288,6 @@ impl TokenClient {
         let signature = URL_SAFE_NO_PAD.encode(hmac::sign(&key, signed.as_bytes()));
         Secret::from([signed, signature].join("."))
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the other side compares it with its own time of day")]
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// A form, written by hand into a buffer that is wiped: a serialiser's own buffer would not be.

@@ -1,13 +1,12 @@
 //! The encrypted file of last known good values: what a node may start with while its vaults cannot be reached.
 //!
-//! Owns: the file, its [`format`], its [`key`], and the wall clock by which ages outlive a process. Must not know:
+//! Owns: the file, its [`format`], and its [`key`]. Must not know:
 //! references, policies, or when a value may serve; the reconciler in [`crate::rotate`] decides that. What this protects
 //! against, and what not, is in docs/decisions/0010.
 //!
 //! A file that cannot be used is reported and otherwise taken for an empty one. It stays as it is until the next
 //! successful write, so that a wrong key can be put right.
 
-mod clock;
 mod file;
 mod format;
 pub(crate) mod key;
@@ -22,7 +21,8 @@ use thiserror::Error;
 
 use postern_client::io_reason;
 
-pub use clock::Clock;
+use crate::clock::Clock;
+
 pub use format::{Digest, Entries, Entry, MAX_BYTES, decode, encode, parse};
 pub use key::{Key, KeySource};
 

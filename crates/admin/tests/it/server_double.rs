@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use axum::body::Body;
@@ -24,8 +24,8 @@ use postern_config::store::{
 use postern_model::field::Plugins;
 use postern_model::{Kind, Violation};
 use postern_plugins::registry::Registry;
+use postern_secrets::clock::Clock;
 use postern_secrets::rotate::Engine;
-use postern_secrets::snapshot::Clock;
 use serde_json::{Map, Value, json};
 use tower_service::Service;
 use uuid::Uuid;
@@ -336,7 +336,7 @@ impl Answer {
 /// Seconds since 1970, one more with each look: so that nothing depends on how fast a test runs.
 fn clock() -> Clock {
     let seconds = AtomicU64::new(1_800_000_000);
-    Clock::of(move || SystemTime::UNIX_EPOCH + Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)))
+    Clock::of(move || Duration::from_secs(seconds.fetch_add(1, Ordering::Relaxed)))
 }
 
 pub(crate) fn about() -> About {

@@ -4,9 +4,9 @@
 //! calls [`apply`] undoes everything when it fails.
 
 use std::collections::HashSet;
-use std::time::UNIX_EPOCH;
 
 use async_trait::async_trait;
+use postern_secrets::clock::Clock;
 use uuid::Uuid;
 
 use super::{
@@ -186,12 +186,7 @@ pub(super) fn last_of_each(mut changes: Vec<Change>) -> Vec<Change> {
     changes
 }
 
-/// Seconds since 1970.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "when something happened is told to people, and compared with nothing"
-)]
+/// Seconds since 1970: when something happened is told to people, and compared with nothing.
 pub(crate) fn now() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(Clock::system().now()).unwrap_or(i64::MAX)
 }

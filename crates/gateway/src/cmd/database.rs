@@ -13,6 +13,7 @@ use anyhow::Result;
 use postern_admin::{client, server};
 use postern_config::store::{Expect, Row, Step, Store, StoreError, Write};
 use postern_model::Kind;
+use postern_secrets::clock::Clock;
 use serde_json::{Map, Value as Json};
 use uuid::Uuid;
 
@@ -85,7 +86,7 @@ pub(super) async fn import(options: &Options, file: PathBuf) -> Result<ExitCode>
 
 /// The row with its times: that of its creation is kept where it was there before.
 fn dated(kind: Kind, id: Uuid, mut body: Map<String, Json>, before: Option<&Row>) -> Row {
-    let now = Json::from(crate::source::now());
+    let now = Json::from(Clock::system().now());
     if body.get("created_at").is_none_or(Json::is_null) {
         let created = before.and_then(|row| row.body.get("created_at")).filter(|time| !time.is_null());
         body.insert("created_at".to_owned(), created.unwrap_or(&now).clone());

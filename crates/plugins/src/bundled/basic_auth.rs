@@ -24,7 +24,6 @@ use zeroize::Zeroizing;
 use self::attempts::Attempts;
 use self::slow::SlowChecks;
 use super::{redis, rules};
-use crate::clock::Clock;
 use crate::directory::{Check, Consumer};
 use crate::identity;
 use crate::plugin::{Answer, Outcome, Plugin, Step};
@@ -32,6 +31,7 @@ use crate::prepared::Prepared;
 use crate::redis::connect::Failure;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "basic-auth",

@@ -14,11 +14,11 @@ use serde::Deserialize;
 use uuid::{Builder, Uuid};
 
 use super::rules;
-use crate::clock::Clock;
 use crate::plugin::{Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response};
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "correlation-id",

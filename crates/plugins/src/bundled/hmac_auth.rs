@@ -24,7 +24,6 @@ use uuid::Uuid;
 
 use self::params::Params;
 use super::rules;
-use crate::clock::Clock;
 use crate::directory::Consumer;
 use crate::directory::signers::Hash;
 use crate::identity;
@@ -32,6 +31,7 @@ use crate::plugin::{Answer, Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
+use postern_secrets::clock::Clock;
 
 const X_DATE: HeaderName = HeaderName::from_static("x-date");
 const DIGEST: HeaderName = HeaderName::from_static("digest");

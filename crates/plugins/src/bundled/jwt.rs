@@ -18,7 +18,6 @@ use serde_json::{Map, Value as Json};
 
 use self::token::{Malformed, Token};
 use super::rules::{self, HEADER_NAME};
-use crate::clock::Clock;
 use crate::directory::issuers::Unverified;
 use crate::identity;
 use crate::logging::redact::Unusual;
@@ -27,6 +26,7 @@ use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 use crate::view::{args, cookies};
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "jwt",

@@ -13,7 +13,6 @@ use postern_model::{Record, Text};
 use serde::Deserialize;
 
 use super::rules::{self, HEADER_NAME};
-use crate::clock::Clock;
 use crate::identity;
 use crate::logging::redact::Unusual;
 use crate::plugin::{Answer, Plugin, Step};
@@ -22,6 +21,7 @@ use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 use crate::view::args::{self, Found};
 use crate::view::body::Form;
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "key-auth",

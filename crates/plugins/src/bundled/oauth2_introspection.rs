@@ -26,7 +26,6 @@ use uuid::Uuid;
 use self::server::{Present, Server};
 use self::verdict::Verdict;
 use super::rules;
-use crate::clock::Clock;
 use crate::identity;
 use crate::plugin::{Answer, AnswerBody, Outcome, Plugin, Step};
 use crate::prepared::{Living, Prepared};
@@ -34,6 +33,7 @@ use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
 use crate::view::args::{self, Found};
 use crate::view::body::Form;
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "oauth2-introspection",

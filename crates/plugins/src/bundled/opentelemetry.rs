@@ -28,7 +28,6 @@ use self::metrics::Metrics;
 use self::own::Own;
 use self::propagation::{Context as Trace, Format, extract, inject};
 use super::rules;
-use crate::clock::Clock;
 use crate::logging::Lines;
 use crate::logging::queue::{self, Sender};
 use crate::logging::record::{Record, scheme};
@@ -37,6 +36,7 @@ use crate::plugin::{Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response, Summary};
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "opentelemetry",

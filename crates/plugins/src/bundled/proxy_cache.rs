@@ -30,11 +30,11 @@ use self::control::Control;
 use self::key::{Key, Parts};
 use self::store::{Entry, LARGEST, Store};
 use super::rules;
-use crate::clock::Clock;
 use crate::plugin::{Answer, AnswerBody, BodyFilter, Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response, Source};
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "proxy-cache",

@@ -22,11 +22,11 @@ use super::counting::whom::{By, Whom};
 use super::counting::window::{Period, Window};
 use super::counting::{self, number};
 use super::{redis, rules};
-use crate::clock::Clock;
 use crate::plugin::{Answer, Outcome, Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::Request;
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "rate-limiting",

@@ -29,11 +29,11 @@ use super::counting::whom::{By, Whom};
 use super::counting::window::{Period, Window};
 use super::counting::{self, number, remote};
 use super::{redis, rules};
-use crate::clock::Clock;
 use crate::plugin::{Answer, BodyFilter, Outcome, Plugin, Step};
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition, Phases};
 use crate::view::{Request, Response, Source};
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "response-ratelimiting",

@@ -20,7 +20,6 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use self::seal::{Seal, Session};
-use crate::clock::Clock;
 use crate::identity;
 use crate::logging::record::scheme;
 use crate::plugin::{Answer, AnswerBody, Plugin, Step};
@@ -29,6 +28,7 @@ use crate::registry::{Context, Definition, Phases};
 use crate::view::args::{self, Found};
 use crate::view::body::Form;
 use crate::view::{Request, Response, cookies};
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "session",

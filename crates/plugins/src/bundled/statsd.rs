@@ -13,7 +13,6 @@ use postern_model::{Record as Config, Value};
 use serde::Deserialize;
 
 use self::metric::{Kind, Line, Measured, Name, Style, part};
-use crate::clock::Clock;
 use crate::directory::Consumer;
 use crate::logging::PHASES;
 use crate::logging::queue::{self, Deliver, Delivery, Sender};
@@ -24,6 +23,7 @@ use crate::plugin::Plugin;
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "statsd",

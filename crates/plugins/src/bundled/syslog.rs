@@ -17,13 +17,13 @@ use time::macros::format_description;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{UnixDatagram, UnixStream};
 
-use crate::clock::Clock;
 use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::{Lines, PHASES, fields};
 use crate::plugin::Plugin;
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
 use crate::view::{Request, Summary};
+use postern_secrets::clock::Clock;
 
 pub(crate) static SCHEMA: PluginSchema = PluginSchema {
     name: "syslog",

@@ -13,10 +13,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 
 use super::super::counting::remote::{self, Remote};
-use crate::clock::Clock;
 use crate::prepared::Living;
 use crate::redis::connect::{Failure, Settings};
 use crate::view::Request;
+use postern_secrets::clock::Clock;
 
 /// From how many wrong ones on one has to wait.
 const MOST: u32 = 3;

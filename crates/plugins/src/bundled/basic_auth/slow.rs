@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use crate::clock::Clock;
 use crate::directory::Slow;
+use postern_secrets::clock::Clock;
 
 /// Seconds for which a right password is remembered: a minute of requests costs one check.
 const REMEMBERED: u64 = 60;

@@ -93,8 +93,11 @@ fn what_is_refused() {
 async fn a_failure_tells_nothing_of_the_endpoint() {
     let config = json!({"http_endpoint": "http://user:s3cr3t@127.0.0.1:1/?token=s3cr3t"});
     let record = crate::testing::record(SCHEMA.config.fields, &config);
-    let context =
-        Context { id: uuid::Uuid::nil(), clock: &crate::clock::Clock::at(0), node: &Arc::default() };
+    let context = Context {
+        id: uuid::Uuid::nil(),
+        clock: &postern_secrets::clock::Clock::at(0),
+        node: &Arc::default(),
+    };
     let endpoint = Endpoint::new(&record.read().unwrap(), &context).unwrap();
     let reason = endpoint.deliver(&["{}".to_owned()]).await.unwrap_err();
     assert!(!reason.contains("s3cr3t"), "{reason}");

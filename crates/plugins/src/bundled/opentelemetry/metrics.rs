@@ -24,12 +24,12 @@ use uuid::Uuid;
 use super::ENDPOINT;
 use super::export::{Collector, number, text};
 use super::nanos;
-use crate::clock::Clock;
 use crate::logging::record::{Record, WORKSPACE};
 use crate::metrics::{BUCKETS, thread};
 use crate::mix::Mix;
 use crate::prepared::Living;
 use crate::view::Source;
+use postern_secrets::clock::Clock;
 
 /// The fields of `metrics`.
 pub(super) const FIELDS: &[Field] = &[

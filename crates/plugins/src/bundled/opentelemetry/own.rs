@@ -7,9 +7,9 @@ use prost::Message as _;
 
 use super::export::{self, text};
 use super::nanos;
-use crate::clock::Clock;
 use crate::logging::own::{Line, Listener, Severity};
 use crate::logging::queue::Sender;
+use postern_secrets::clock::Clock;
 
 /// A record of the own log; those of requests have another queue.
 #[derive(Clone)]

@@ -5,10 +5,10 @@ use serde_json::{Value as Json, json};
 use tokio::time::sleep;
 
 use super::*;
-use crate::clock::Clock;
 use crate::state::State;
 use crate::testing::server::Server;
 use crate::testing::{access, check};
+use postern_secrets::clock::Clock;
 
 fn config(server: &Server, more: Json) -> Json {
     let mut config = json!({

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -16,12 +16,13 @@ use tokio::time::{sleep, timeout};
 
 use super::*;
 use crate::backend::env::Env;
+use crate::clock::Clock;
 use crate::kind::Kind;
 use crate::resolve::{Origin, Resolver};
 use crate::rotate::{Engine, EngineOptions, Nudge, ReferenceState};
 use crate::settings::Settings;
 use crate::slot::Slot;
-use crate::snapshot::{Clock, KeySource, LastKnownGood, LkgOptions};
+use crate::snapshot::{KeySource, LastKnownGood, LkgOptions};
 use crate::template::Template;
 use postern_client::Trust;
 
@@ -111,8 +112,8 @@ impl Node {
 
     fn start(&self) -> Engine {
         let options = LkgOptions { file: self.file(), key: KeySource::File(self.key.clone()) };
-        let time = UNIX_EPOCH + NOW + Duration::from_secs(self.time);
-        let kept = LastKnownGood::open_at(&options, Clock::of(move || -> SystemTime { time })).unwrap();
+        let time = NOW + Duration::from_secs(self.time);
+        let kept = LastKnownGood::open_at(&options, Clock::of(move || time)).unwrap();
         let options = EngineOptions { last_known_good: Some(kept), ..EngineOptions::default() };
         Engine::start_with(self.resolver(), options)
     }

@@ -3,13 +3,14 @@
 //! Owns: that a kept value serves only while its vault cannot be reached, and only for `resurrect_ttl` since it was
 //! read. Must not know: files, keys or ciphers; [`crate::snapshot`] does those.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::cell::{Cell, Since};
 use super::{Digest, State};
-use crate::snapshot::{Clock, Entries, Entry};
+use crate::clock::Clock;
+use crate::snapshot::{Entries, Entry};
 
 /// A change is written after this; more of them by then are one write.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -78,7 +79,7 @@ impl Keeping {
         now: Instant,
     ) -> Option<(Entry, Since)> {
         let entry = self.loaded.remove(digest)?;
-        let wall = since_epoch(self.clock.now());
+        let wall = self.clock.since_1970();
         let age = match wall.checked_sub(entry.read) {
             Some(age) => age,
             None if entry.read - wall <= CLOCKS_DIFFER => Duration::ZERO,
@@ -129,7 +130,7 @@ impl State {
         let keeping = self.keeping.as_mut()?;
         keeping.save_at.take()?;
         keeping.not_before = None;
-        let wall = since_epoch(keeping.clock.now());
+        let wall = keeping.clock.since_1970();
         let mut entries = Entries::new();
         let mut lag = MAX_LAG;
         for cell in self.cells.values() {
@@ -166,9 +167,4 @@ impl State {
 pub(super) fn kept_as(cell: &Cell) -> Option<(Digest, Since)> {
     let (digest, since) = (cell.asked?.keep_as?, cell.since?);
     (cell.value.is_some() && since.current && since.lent_for.is_none()).then_some((digest, since))
-}
-
-fn since_epoch(time: SystemTime) -> Duration {
-    // Before 1970 no clock was set.
-    time.duration_since(UNIX_EPOCH).unwrap_or_default()
 }

@@ -4,12 +4,12 @@ use http::StatusCode;
 use serde_json::{Value as Json, json};
 
 use super::super::{SCHEMA, make};
-use crate::clock::Clock;
 use crate::plugin::Plugin;
 use crate::redis::Redis;
 use crate::redis::tests::Server;
 use crate::testing::{access, check, told};
 use crate::view::Request;
+use postern_secrets::clock::Clock;
 
 use super::*;
 

@@ -5,13 +5,13 @@ use http::{HeaderMap, StatusCode};
 use serde_json::{Value as Json, json};
 
 use super::super::{SCHEMA, make};
-use crate::clock::Clock;
 use crate::plugin::Plugin;
 use crate::redis::Redis;
 use crate::redis::resp::Reply;
 use crate::redis::tests::Server;
 use crate::testing::{access, check, told};
 use crate::view::{Response, Source};
+use postern_secrets::clock::Clock;
 
 use super::*;
 
