@@ -15,7 +15,7 @@ pub(crate) use postern_config::source::Loaded;
 use postern_config::source::store::put;
 use postern_config::store::postgres::PostgresOptions;
 use postern_config::store::{Select, Store, sqlite};
-use postern_model::check::Rows;
+use postern_model::check::{Rows, check_and};
 use postern_model::document::refuse_size;
 use postern_model::entity::vault;
 use postern_model::{Broken, Snapshot, VaultEntity, Violation};
@@ -29,6 +29,7 @@ use tokio::runtime::Handle;
 use crate::cli::Options;
 use crate::database;
 use crate::report::{Failure, Refused};
+use crate::serve;
 use crate::settings::Settings;
 use crate::settings::node::{Database, Node, Texts, node};
 
@@ -388,36 +389,40 @@ pub(crate) async fn load(settings: &Settings, file: Option<&Path>) -> Result<Opt
 }
 
 async fn document(settings: &Settings, local: &Resolver, file: Option<&Path>) -> Result<Option<Loaded>> {
+    // Whom to trust says the machine that will serve; here, what cannot be had is as good as nobody.
+    let trust = trust(settings, local).await.unwrap_or_else(|_| Trust::none());
+    let more: More<'_> =
+        &|snapshot: &Snapshot| serve::problems(settings, &trust, snapshot).unwrap_or_default();
     if let Some(file) = file {
-        return load_file(settings, file).map(Some);
+        return load_file(settings, file, more).map(Some);
     }
     if let Some(text) = settings.text("declarative_config_string") {
         let text = dereferenced(text.expose(), "declarative_config_string", local).await?;
         let name = "declarative_config_string".to_owned();
-        return Ok(Some(check(settings, name, text.expose().as_bytes())?));
+        return Ok(Some(check(settings, name, text.expose().as_bytes(), more)?));
     }
     let Some(path) = settings.text("declarative_config") else { return Ok(None) };
     let path = path.expose();
     let file = dereferenced(path, "declarative_config", local).await?;
     // What came out of a vault may be anything but a path: errors name it as it was written.
-    load_as(settings, path.to_owned(), Path::new(file.expose())).map(Some)
+    load_as(settings, path.to_owned(), Path::new(file.expose()), more).map(Some)
 }
 
 /// Reads and checks one file; `-` is standard input.
-fn load_file(settings: &Settings, file: &Path) -> Result<Loaded> {
+fn load_file(settings: &Settings, file: &Path, more: More<'_>) -> Result<Loaded> {
     if file == Path::new("-") {
         let mut bytes = Vec::new();
         let limit = postern_model::document::MAX_BYTES + 1;
         std::io::stdin().lock().take(limit).read_to_end(&mut bytes).context("cannot read standard input")?;
-        return check(settings, "standard input".to_owned(), &bytes);
+        return check(settings, "standard input".to_owned(), &bytes, more);
     }
-    load_as(settings, file.display().to_string(), file)
+    load_as(settings, file.display().to_string(), file, more)
 }
 
 /// The same of a file, which is called `name` for people.
-fn load_as(settings: &Settings, name: String, file: &Path) -> Result<Loaded> {
+fn load_as(settings: &Settings, name: String, file: &Path, more: More<'_>) -> Result<Loaded> {
     let bytes = read(&name, file)?;
-    check(settings, name, &bytes)
+    check(settings, name, &bytes, more)
 }
 
 /// The bytes of a file, or why there are none.
@@ -480,13 +485,16 @@ fn not_a_file(file: &Path, kind: std::fs::FileType) -> Option<&'static str> {
     }
 }
 
+/// What making the entities of a document says of them, for one that is refused already: all of it is told at once.
+pub(crate) type More<'a> = &'a (dyn Fn(&Snapshot) -> Vec<Violation> + Sync);
+
 /// Checks a document that was read.
-pub(crate) fn check(settings: &Settings, name: String, bytes: &[u8]) -> Result<Loaded> {
+pub(crate) fn check(settings: &Settings, name: String, bytes: &[u8], more: More<'_>) -> Result<Loaded> {
     let variables: BTreeMap<&str, &str> =
         settings.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let env = |variable: &str| variables.get(variable).map(ToString::to_string);
     let checked = postern_model::read(bytes, &env)
-        .and_then(|document| postern_model::check(document, &Registry::bundled()));
+        .and_then(|document| check_and(document, &Registry::bundled(), more));
     match checked {
         Ok(checked) => {
             Ok(Loaded { name, checked, hash: postern_config::apply::hash(bytes), text: bytes.into() })

@@ -130,6 +130,12 @@ impl Serve {
             .map_err(|problems| problems.into_iter().map(Problem::of_entity).collect())
     }
 
+    /// What a start would say of all of them beyond what the document says by itself.
+    pub(crate) fn problems(&self, snapshot: &Snapshot) -> Vec<Violation> {
+        let problems = self.compiler.maker().check(snapshot).err().unwrap_or_default();
+        problems.iter().map(Problem::violation).collect()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -15,7 +15,7 @@ use postern_config::source::store::{Followed, StoreSource};
 use postern_config::source::{Loaded, Source};
 use postern_config::store::Store;
 use postern_config::transact::Read;
-use postern_model::Violation;
+use postern_model::{Snapshot, Violation};
 use postern_plugins::registry::Registry;
 use tokio::runtime::Handle;
 
@@ -68,7 +68,9 @@ async fn followed(store: Arc<dyn Store>, io: Handle) -> Result<Followed, Failure
 /// Reads documents that come by the Admin API.
 pub(crate) fn read(apply: Arc<Apply<Serve>>) -> Read {
     Box::new(move |document| {
-        boot::check(apply.effect().settings(), "the Admin API".to_owned(), document).map_err(violations)
+        let serve = apply.effect();
+        let more: boot::More<'_> = &|snapshot: &Snapshot| serve.problems(snapshot);
+        boot::check(serve.settings(), "the Admin API".to_owned(), document, more).map_err(violations)
     })
 }
 

@@ -61,7 +61,20 @@ impl Checked {
 ///
 /// # Errors
 /// Everything that is wrong with it, warnings included, in the order of the file.
-pub fn check(mut document: Document, plugins: &dyn Plugins) -> Result<Checked, Vec<Violation>> {
+pub fn check(document: Document, plugins: &dyn Plugins) -> Result<Checked, Vec<Violation>> {
+    check_and(document, plugins, |_| Vec::new())
+}
+
+/// The same. A document that is refused is told all at once: `more` finds what else is wrong with those of its entities that
+/// are right by themselves.
+///
+/// # Errors
+/// Everything that is wrong with it, warnings included, in the order of the file.
+pub fn check_and(
+    mut document: Document,
+    plugins: &dyn Plugins,
+    more: impl FnOnce(&Snapshot) -> Vec<Violation>,
+) -> Result<Checked, Vec<Violation>> {
     let mut report = std::mem::take(&mut document.report);
     references::check(&document, &mut report);
     let vaults = vaults(&document, &mut report);
@@ -71,12 +84,11 @@ pub fn check(mut document: Document, plugins: &dyn Plugins) -> Result<Checked, V
     let ids = resolve::resolve(&mut items, &mut report);
     let mut snapshot = typed::snapshot(items, ids, &mut report);
     snapshot.vaults = vaults.into_iter().map(|(_, vault)| vault).collect();
-    let refused = report.has_errors();
-    let violations = report.finish();
-    if refused {
-        return Err(violations);
+    if report.has_errors() {
+        more(&snapshot).into_iter().for_each(|violation| report.push(violation));
+        return Err(report.finish());
     }
-    Ok(Checked { snapshot, warnings: violations, document })
+    Ok(Checked { snapshot, warnings: report.finish(), document })
 }
 
 /// The vaults without errors of their own, each with its path.
