@@ -292,9 +292,18 @@ pub trait Sink: Send {
     async fn take(&mut self, bodies: Vec<Body>) -> Result<(), StoreError>;
 }
 
+impl Kept {
+    /// Takes its body out, or why it cannot be read.
+    pub fn take_body(&mut self) -> Result<Map<String, Json>, Unreadable> {
+        let body = std::mem::take(&mut self.row.body);
+        self.unreadable.take().map_or(Ok(body), Err)
+    }
+}
+
 impl From<Kept> for Body {
-    fn from(Kept { row, unreadable, .. }: Kept) -> Self {
-        Self { kind: row.kind, id: row.id, json: unreadable.map_or(Ok(row.body), Err) }
+    fn from(mut kept: Kept) -> Self {
+        let json = kept.take_body();
+        Self { kind: kept.row.kind, id: kept.row.id, json }
     }
 }
 

@@ -493,8 +493,8 @@ pub(crate) fn check(settings: &Settings, name: String, bytes: &[u8], more: More<
     let variables: BTreeMap<&str, &str> =
         settings.environment().iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     let env = |variable: &str| variables.get(variable).map(ToString::to_string);
-    let checked = postern_model::read(bytes, &env)
-        .and_then(|document| check_and(document, &Registry::bundled(), more));
+    let checked =
+        postern_model::read(bytes, &env).and_then(|document| check_and(document, &Registry::bundled(), more));
     match checked {
         Ok(checked) => {
             Ok(Loaded { name, checked, hash: postern_config::apply::hash(bytes), text: bytes.into() })

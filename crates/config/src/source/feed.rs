@@ -11,8 +11,9 @@ use async_trait::async_trait;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
-use crate::store::{Body, Changes, Revision, Sink, Store, StoreError};
+use crate::store::{Body, Changes, Kept, Revision, Sink, Store, StoreError};
 
 /// How many batches may wait for the reader.
 const WAITING: usize = 2;
@@ -28,6 +29,9 @@ pub trait Feed: Send + Sync + Debug {
 
     /// What changed since; `None` where that is not known any longer: read all. As [`Store::since`].
     async fn since(&self, revision: Revision) -> Result<Option<Changes>, StoreError>;
+
+    /// One row, with all that the store knows of it. As [`Store::get`].
+    async fn kept(&self, kind: &str, id: Uuid) -> Result<Option<Kept>, StoreError>;
 
     /// Waits until there may be changes behind this revision. As [`Store::changed`].
     async fn changed(&self, revision: Revision);
@@ -111,6 +115,11 @@ impl Feed for StoreFeed {
 
     async fn since(&self, revision: Revision) -> Result<Option<Changes>, StoreError> {
         self.spawn(|store| async move { store.since(revision).await }).outcome().await?
+    }
+
+    async fn kept(&self, kind: &str, id: Uuid) -> Result<Option<Kept>, StoreError> {
+        let kind = kind.to_owned();
+        self.spawn(move |store| async move { store.get(&kind, id).await }).outcome().await?
     }
 
     async fn changed(&self, revision: Revision) {

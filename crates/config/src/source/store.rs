@@ -24,6 +24,10 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(600);
 /// Between two attempts to reach a store that is away.
 const AWAY: Duration = Duration::from_millis(500);
 
+/// So many broken rows are asked for once more, for what their bodies do not say. Of others that may be anything, which closes
+/// more than it must.
+const MOST_ASKED: usize = 1000;
+
 /// What a node knows of a store.
 pub struct Followed {
     feed: Arc<dyn Feed>,
@@ -84,8 +88,13 @@ impl Followed {
                 for change in changes.changes.iter().filter(|change| change.deleted) {
                     self.rows.remove(&change.kind, change.id);
                 }
-                for kept in changes.rows {
-                    put(&mut self.rows, Body::from(kept), &*self.plugins);
+                for mut kept in changes.rows {
+                    let (kind, id) = (kept.row.kind.clone(), kept.row.id);
+                    let body = Body { kind, id, json: kept.take_body() };
+                    put(&mut self.rows, body, &*self.plugins);
+                    if self.rows.is_unsaid(&kept.row.kind, id) {
+                        self.rows.say(&kept.row.kind, id, &kept.row.rest());
+                    }
                 }
                 self.revision = changes.revision;
             }
@@ -100,8 +109,14 @@ impl Followed {
         while let Some(batch) = batches.next().await {
             batch.into_iter().for_each(|body| put(&mut rows, body, &*self.plugins));
         }
-        self.revision = batches.revision().await?;
-        self.rows = rows;
+        let revision = batches.revision().await?;
+        for (kind, id) in rows.unsaid().into_iter().take(MOST_ASKED) {
+            // It may be another one by now; then it is among the next changes.
+            if let Some(kept) = self.feed.kept(&kind, id).await? {
+                rows.say(&kind, id, &kept.row.rest());
+            }
+        }
+        (self.rows, self.revision) = (rows, revision);
         Ok(())
     }
 }

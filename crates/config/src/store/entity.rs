@@ -3,6 +3,8 @@
 //! Owns: which of its values are unique, to what it refers and what then becomes of it, in the store's words. Must not
 //! know: where the entity came from.
 
+use std::collections::BTreeMap;
+
 use postern_model::Kind;
 use postern_model::kind::{Refers, compared};
 use serde_json::{Map, Value as Json};
@@ -29,6 +31,36 @@ impl Row {
         let tags = body.get("tags").and_then(Json::as_array).into_iter().flatten();
         let tags = tags.filter_map(|tag| tag.as_str().map(ToOwned::to_owned)).collect();
         Self { kind: kind.collection().to_owned(), id, keys, references, tags, body }
+    }
+
+    /// What stands in its body, as far as its keys, references and tags tell.
+    pub fn rest(&self) -> Map<String, Json> {
+        let mut body = Map::from_iter([("id".to_owned(), Json::from(self.id.to_string()))]);
+        for key in &self.keys {
+            match key.field.contains(',') {
+                false => _ = body.insert(key.field.clone(), Json::from(key.value.as_str())),
+                true => {
+                    let values: Vec<Json> = serde_json::from_str(&key.value).unwrap_or_default();
+                    let parts = key.field.split(',').map(ToOwned::to_owned).zip(values);
+                    body.extend(parts.filter(|(_, value)| !value.is_null()));
+                }
+            }
+        }
+        let mut referring: BTreeMap<&str, Vec<Json>> = BTreeMap::new();
+        for reference in &self.references {
+            referring.entry(&reference.field).or_default().push(Json::from(reference.id.to_string()));
+        }
+        for (field, ids) in referring {
+            let one = match <[Json; 1]>::try_from(ids) {
+                Ok([id]) => Json::Object(Map::from_iter([("id".to_owned(), id)])),
+                Err(ids) => Json::Array(ids),
+            };
+            body.insert(field.to_owned(), one);
+        }
+        if !self.tags.is_empty() {
+            body.insert("tags".to_owned(), self.tags.clone().into());
+        }
+        body
     }
 }
 

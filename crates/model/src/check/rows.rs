@@ -87,6 +87,8 @@ pub struct Rows {
     between: Between,
     /// Those that are not.
     broken: BTreeMap<(String, Uuid), Arc<Broken>>,
+    /// Of these, the fields that others need to know and that the body does not say.
+    unsaid: BTreeMap<(String, Uuid), Vec<&'static str>>,
     /// What is probably not as meant.
     warnings: BTreeMap<(String, Uuid), Vec<Violation>>,
 }
@@ -187,6 +189,10 @@ impl Rows {
             if !report.has_errors() {
                 report.push(Violation::error(path.as_str(), None, "it cannot be read"));
             }
+            let unsaid = remains::unsaid(kind, body.as_object());
+            if !unsaid.is_empty() {
+                self.unsaid.insert((kind.to_owned(), id), unsaid);
+            }
             self.broken(kind, id, path, report.finish(), remains::of(kind, body.as_object()));
             return;
         }
@@ -204,6 +210,27 @@ impl Rows {
         self.broken(kind, id, path, reasons, remains::of(kind, rest));
     }
 
+    /// The broken rows whose bodies do not say all that others need to know, plugins first: these may close the most.
+    pub fn unsaid(&self) -> Vec<(String, Uuid)> {
+        let mut places: Vec<_> = self.unsaid.keys().cloned().collect();
+        places.sort_by_key(|(kind, _)| kind != "plugins");
+        places
+    }
+
+    /// Whether it is one of [`Rows::unsaid`].
+    pub fn is_unsaid(&self, kind: &str, id: Uuid) -> bool {
+        !self.unsaid.is_empty() && self.unsaid.contains_key(&(kind.to_owned(), id))
+    }
+
+    /// What is known from elsewhere of one of [`Rows::unsaid`], as it would stand in the body. What the body says itself stays.
+    pub fn say(&mut self, kind: &str, id: Uuid, rest: &Map<String, Json>) {
+        let place = (kind.to_owned(), id);
+        let (Some(fields), Some(broken)) = (self.unsaid.remove(&place), self.broken.get_mut(&place)) else {
+            return;
+        };
+        remains::complete(&mut Arc::make_mut(broken).remains, kind, &fields, rest);
+    }
+
     /// No such entity any longer. Nothing happens where there is none.
     pub fn remove(&mut self, kind: &str, id: Uuid) {
         if !self.warnings.is_empty() {
@@ -211,6 +238,7 @@ impl Rows {
         }
         if !self.broken.is_empty() {
             self.broken.remove(&(kind.to_owned(), id));
+            self.unsaid.remove(&(kind.to_owned(), id));
         }
         if kind == vault::COLLECTION {
             self.vaults.remove(&id);

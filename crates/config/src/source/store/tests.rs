@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use postern_model::Kind;
+use postern_model::snapshot::Part;
 use serde_json::{Map, Value as Json, json};
 use tokio::runtime::Handle;
 use tokio::time::{advance, timeout};
@@ -12,7 +13,7 @@ use uuid::Uuid;
 use super::super::feed::{Batches, StoreFeed};
 use super::*;
 use crate::store::memory::Memory;
-use crate::store::{Changes, Expect, Row, Sink as _, Step, Store as _, Write};
+use crate::store::{Changes, Expect, Kept, Row, Sink as _, Step, Store as _, Write};
 
 fn body(json: Json) -> Map<String, Json> {
     json.as_object().cloned().unwrap()
@@ -65,6 +66,39 @@ async fn a_broken_row_keeps_no_other_back() {
     assert_eq!((candidate.snapshot.consumers.len(), candidate.snapshot.broken.len()), (1, 1));
 }
 
+/// The store knows to what a row refers, whatever its body says.
+#[tokio::test(start_paused = true)]
+async fn what_a_broken_body_leaves_out_is_asked_of_the_store() {
+    let (plugin, route, other) = (Uuid::from_u128(9), Uuid::from_u128(4), Uuid::from_u128(5));
+    let written = json!({"id": plugin, "name": "key-auth", "route": {"id": route}});
+    let row = Row::of(Kind::named("plugins").unwrap(), plugin, body(written));
+    // A body, and the route that it is taken to be bound to.
+    let cases = [
+        (json!({}), Part::Known(route)),
+        (json!({"name": 5}), Part::Known(route)),
+        (json!({"name": "nobody", "route": "?"}), Part::Known(route)),
+        (json!({"name": "nobody", "route": {"id": other}}), Part::Known(other)),
+        (json!({"name": "nobody", "route": null}), Part::Absent),
+    ];
+    for (json, expected) in cases {
+        let store = Arc::new(Memory::default());
+        put(&store, Row { body: Map::new(), ..Row::of(Kind::named("routes").unwrap(), route, Map::new()) })
+            .await;
+        put(&store, Row { body: body(json.clone()), ..row.clone() }).await;
+        let mut read = source(&store).await;
+        let first = read.next(true).await.unwrap().unwrap().snapshot;
+        // And where it comes as a change.
+        put(&store, Row { body: body(json!({"name": []})), ..row.clone() }).await;
+        put(&store, Row { body: body(json.clone()), ..row.clone() }).await;
+        let changed = read.next(false).await.unwrap().unwrap().snapshot;
+        for snapshot in [first, changed] {
+            let broken = snapshot.broken.iter().find(|broken| broken.kind == "plugins").unwrap();
+            assert_eq!(broken.remains.reference("route"), expected, "{json}");
+            assert_eq!(broken.remains.reference("service"), Part::Absent, "{json}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_rests_for_as_long_as_it_took() {
     let store = Arc::new(Memory::default());
@@ -105,6 +139,10 @@ impl Feed for Away {
             true => Err(StoreError::Unavailable("away".to_owned())),
             false => Ok(Some(Changes { revision: revision + 1, changes: Vec::new(), rows: Vec::new() })),
         }
+    }
+
+    async fn kept(&self, _: &str, _: Uuid) -> Result<Option<Kept>, StoreError> {
+        Ok(None)
     }
 
     async fn changed(&self, _: Revision) {}

@@ -4,7 +4,6 @@
 //! error. Must not know: statements.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use serde_json::{Map, Value as Json};
 use sha2::{Digest as _, Sha256};
@@ -62,16 +61,20 @@ pub(super) const ROW: &str = "SELECT kind, id, version, body, links FROM postern
 pub(super) fn kept(line: &dyn Line) -> Option<Kept> {
     let (kind, id) = (line.name(0).ok()?, line.id(1).ok()?);
     let (body, links) = (body(line, 3), links(line, 4));
-    let (body, unreadable) = match body {
-        Ok(body) => (body, None),
+    let is_known = links.is_some();
+    let Links { keys, references, tags } = links.unwrap_or_default();
+    let mut row = Row { kind, id, body: Map::new(), keys, references, tags };
+    let unreadable = match body {
+        Ok(body) => {
+            row.body = body;
+            None
+        }
         Err(reason) => {
-            let rest = links.as_ref().map(|links| rest(id, links));
-            let body = rest.clone().unwrap_or_else(|| rest_of_nothing(id));
-            (body, Some(Unreadable { reason, rest }))
+            row.body = row.rest();
+            Some(Unreadable { reason, rest: is_known.then(|| row.body.clone()) })
         }
     };
-    let Links { keys, references, tags } = links.unwrap_or_default();
-    Some(Kept { row: Row { kind, id, body, keys, references, tags }, version: version(line, 2), unreadable })
+    Some(Kept { row, version: version(line, 2), unreadable })
 }
 
 /// A body, or why it cannot be read. The cause would quote it.
@@ -98,40 +101,6 @@ pub(super) fn id_or_made(line: &dyn Line, column: usize) -> Result<Uuid, Uuid> {
         bytes.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         Uuid::from_bytes(bytes)
     })
-}
-
-/// What stands in a body, as far as other tables tell.
-fn rest(id: Uuid, links: &Links) -> Map<String, Json> {
-    let mut body = rest_of_nothing(id);
-    for key in &links.keys {
-        match key.field.contains(',') {
-            false => _ = body.insert(key.field.clone(), Json::from(key.value.as_str())),
-            true => {
-                let values: Vec<Json> = serde_json::from_str(&key.value).unwrap_or_default();
-                let parts = key.field.split(',').map(ToOwned::to_owned).zip(values);
-                body.extend(parts.filter(|(_, value)| !value.is_null()));
-            }
-        }
-    }
-    let mut referring: BTreeMap<&str, Vec<Json>> = BTreeMap::new();
-    for reference in &links.references {
-        referring.entry(&reference.field).or_default().push(Json::from(reference.id.to_string()));
-    }
-    for (field, ids) in referring {
-        let one = match <[Json; 1]>::try_from(ids) {
-            Ok([id]) => Json::Object(Map::from_iter([("id".to_owned(), id)])),
-            Err(ids) => Json::Array(ids),
-        };
-        body.insert(field.to_owned(), one);
-    }
-    if !links.tags.is_empty() {
-        body.insert("tags".to_owned(), links.tags.clone().into());
-    }
-    body
-}
-
-fn rest_of_nothing(id: Uuid) -> Map<String, Json> {
-    Map::from_iter([("id".to_owned(), Json::from(id.to_string()))])
 }
 
 /// What sqlx says, without what it could say of values, passwords and rows.

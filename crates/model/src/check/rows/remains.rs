@@ -33,6 +33,37 @@ pub(super) fn of(kind: &str, body: Option<&Map<String, Json>>) -> Remains {
     Remains { name, enabled: !is_off, refers }
 }
 
+/// The fields of [`Remains`] that a body says nothing of, or nothing that can be read. One that is null says that there is none.
+pub(super) fn unsaid(kind: &str, body: Option<&Map<String, Json>>) -> Vec<&'static str> {
+    let Some(found) = Kind::named(kind) else { return Vec::new() };
+    let is_missing = |field: &str| body.is_none_or(|body| !body.contains_key(field));
+    let remains = of(kind, body);
+    let name = name_of(found).filter(|field| is_missing(field) || remains.name == Part::Unreadable);
+    let is_unreadable =
+        |field: &str| remains.refers.iter().any(|(known, part)| *known == field && *part == Part::Unreadable);
+    let refers = found.refers().into_iter().map(|to| to.field);
+    name.into_iter().chain(refers.filter(|field| is_missing(field) || is_unreadable(field))).collect()
+}
+
+/// Puts what `rest` says of these fields in place of what could not be read of them.
+pub(super) fn complete(remains: &mut Remains, kind: &str, fields: &[&'static str], rest: &Map<String, Json>) {
+    let known = of(kind, Some(rest));
+    if Kind::named(kind).and_then(name_of).is_some_and(|name| fields.contains(&name))
+        && known.name.known().is_some()
+    {
+        remains.name = known.name;
+    }
+    for (field, part) in
+        known.refers.iter().filter(|(field, part)| fields.contains(field) && part.known().is_some())
+    {
+        let is_said = |found: &(&str, Part<Uuid>)| found.0 == *field && found.1.known().is_some();
+        if !remains.refers.iter().any(is_said) {
+            remains.refers.retain(|(said, _)| said != field);
+        }
+        remains.refers.push((field, part.clone()));
+    }
+}
+
 /// The field by which people, references or requests find one.
 pub(super) fn name_of(kind: Kind) -> Option<&'static str> {
     match kind.collection() {
