@@ -4,6 +4,7 @@
 //! not know: why an entity is broken.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use postern_model::field::{PluginSchema, Schema};
@@ -28,6 +29,14 @@ static UNKNOWN: PluginSchema = PluginSchema {
     doc: "A plugin of a broken row, of which nobody knows what it is.",
 };
 
+/// What stands for a plugin that this build does not have.
+pub(super) static NOBODY: Definition = Definition {
+    schema: &UNKNOWN,
+    phases: Phases { rewrite: false, access: true, response: false, body_filter: false, log: false },
+    // Never called: there is nothing that it could make.
+    make: |_, _| Err(String::new()),
+};
+
 /// Who has no say in the directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Consumers {
@@ -36,6 +45,13 @@ pub(super) enum Consumers {
 }
 
 impl Consumers {
+    /// One more.
+    pub(super) fn add(&mut self, consumer: Uuid) {
+        if let Self::These(these) = self {
+            these.insert(consumer);
+        }
+    }
+
     pub(super) fn contains(&self, consumer: Uuid) -> bool {
         match self {
             Self::These(these) => these.contains(&consumer),
@@ -75,11 +91,41 @@ pub(super) fn services(snapshot: &Snapshot) -> HashMap<Uuid, Arc<ServiceRef>> {
     of(snapshot, "services").map(service).collect()
 }
 
-/// Why a service with this host has nowhere to go: the upstream of that name is broken.
-pub(super) fn upstream(snapshot: &Snapshot, host: &str) -> Option<String> {
-    let mut broken = of(snapshot, "upstreams");
-    let found = broken.find(|broken| broken.remains.name.known().is_some_and(|name| name == host));
-    found.map(|broken| format!("its upstream cannot take effect: {broken}"))
+/// Upstreams that are broken, or have no value. A host that is such a name must not be looked up as if it were a server's: its
+/// requests would go elsewhere.
+#[derive(Default)]
+pub(super) struct Upstreams<'s> {
+    named: HashMap<&'s str, String>,
+    /// One whose name nobody can read: it may be any.
+    unnamed: Option<String>,
+}
+
+impl<'s> Upstreams<'s> {
+    /// Of broken rows.
+    pub(super) fn of(snapshot: &'s Snapshot) -> Self {
+        let mut upstreams = Self::default();
+        for broken in of(snapshot, "upstreams") {
+            let reason = format!("its upstream cannot take effect: {broken}");
+            upstreams.add(broken.remains.name.known().map(String::as_str), reason);
+        }
+        upstreams
+    }
+
+    /// One more, by its name.
+    pub(super) fn add(&mut self, name: Option<&'s str>, reason: String) {
+        match name {
+            Some(name) => drop(self.named.insert(name, reason)),
+            None => self.unnamed = Some(reason),
+        }
+    }
+
+    /// Why a service with this host, which no upstream that works is called by, has nowhere to go.
+    pub(super) fn why(&self, host: &str) -> Option<String> {
+        // An address is nobody's name.
+        let is_address = || host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
+        let unnamed = self.unnamed.as_ref().filter(|_| !is_address());
+        self.named.get(host).or(unnamed).cloned()
+    }
 }
 
 /// Server names of broken rows: their handshakes are refused, for any other certificate would be a wrong one.
@@ -96,10 +142,11 @@ impl Work<'_> {
     fn closed_instance(&self, broken: &Broken) -> Option<Instance> {
         let remains = &broken.remains;
         let known = remains.name.known().and_then(|name| self.maker.registry.get(name));
+        let known = known.unwrap_or(&NOBODY);
         let scopes = ["service", "route", "consumer", "consumer_group"].map(|field| remains.reference(field));
         // A scope that nobody can read may be any: then it closes all, whatever else is configured there.
         let anywhere = scopes.contains(&Part::Unreadable);
-        let schema = known.filter(|_| !anywhere).map_or(&UNKNOWN, |definition| definition.schema);
+        let schema = if anywhere { &UNKNOWN } else { known.schema };
         let [service, route, consumer, consumer_group] =
             scopes.map(|scope| scope.known().copied().filter(|_| !anywhere));
         let head = entity::Plugin {
@@ -113,12 +160,7 @@ impl Work<'_> {
             enabled: remains.enabled,
             config: postern_model::Record::default(),
         };
-        // Its constructor is never called: there is nothing that it could make.
-        let make = known.map_or(BUNDLED_FIRST, |definition| definition.make);
-        let definition = Definition { schema, phases: Phases { access: true, ..Phases::default() }, make };
+        let definition = Definition { schema, phases: NOBODY.phases, make: known.make };
         Instance::new(broken.id, &head, &definition, plan::Cell::live(|| None))
     }
 }
-
-/// Any constructor.
-const BUNDLED_FIRST: postern_plugins::registry::Make = postern_plugins::registry::BUNDLED[0].make;

@@ -18,6 +18,7 @@ use postern_secrets::slot::{Derived, Made, Slot};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+use super::closed::NOBODY;
 use super::work::Work;
 use crate::live::head;
 
@@ -80,12 +81,13 @@ impl Prepared {
 }
 
 impl Work<'_> {
-    pub(super) fn plugin(&mut self, entry: &Arc<Entry<entity::Plugin>>) -> Option<Prepared> {
+    pub(super) fn plugin(&mut self, entry: &Arc<Entry<entity::Plugin>>) -> Prepared {
         let name = entry.record.text("name").unwrap_or_default();
         let Some(definition) = self.maker.registry.get(name) else {
             // A name that holds a reference is refused before; what is not there closes what it is bound to.
             self.problem("plugins", entry, format!("plugin '{name}' not enabled"));
-            return None;
+            let (head, definition) = (head::plugin(entry, &NOBODY), &NOBODY);
+            return Prepared { id: entry.id, head, definition, made: Cell::Nothing };
         };
         let (clock, facts, id) = (self.maker.clock.clone(), Arc::clone(&self.maker.facts), entry.id);
         let make = move |plugin: &entity::Plugin| {
@@ -101,7 +103,9 @@ impl Work<'_> {
             },
             (None, None) => Cell::Nothing,
             (None, Some(secrets)) => {
-                let bundle = secrets.bundles.get(&entry.id)?;
+                let Some(bundle) = secrets.bundles.get(&entry.id) else {
+                    unreachable!("each entity with references has a bundle")
+                };
                 let renewal = secrets.finisher.renewal(bundle.slot());
                 let (filled, finisher) = (Entry::clone(entry), Arc::clone(secrets.finisher));
                 let derived = secrets.candidate.derive(bundle, definition.schema.name, move |texts| {
@@ -115,7 +119,7 @@ impl Work<'_> {
                 Cell::Live(derived)
             }
         };
-        Some(Prepared { id: entry.id, head: head::plugin(entry, definition), definition, made })
+        Prepared { id: entry.id, head: head::plugin(entry, definition), definition, made }
     }
 }
 

@@ -12,6 +12,7 @@ use postern_plugins::view::{Entity, ServiceInfo};
 use rustls::ClientConfig;
 use uuid::Uuid;
 
+use super::closed;
 use super::work::{Note, Used, Work};
 use super::{Cell, Service, ServiceRef};
 use crate::balance::Balancer;
@@ -19,11 +20,13 @@ use crate::live::head::ServiceHead;
 use crate::tls::{self, ClientTls};
 
 /// What the index entities come to.
-pub(super) struct Index {
+pub(super) struct Index<'s> {
     targets: HashMap<Uuid, Vec<entity::Target>>,
     authorities: HashMap<Uuid, entity::CaCertificate>,
     certificates: HashMap<Uuid, entity::Certificate>,
     upstreams: HashMap<String, (Uuid, entity::Upstream)>,
+    /// Those that requests must not get past.
+    closed: closed::Upstreams<'s>,
 }
 
 /// The balancers of upstreams, by name.
@@ -33,7 +36,7 @@ type Balancers<'a> = HashMap<&'a str, (Arc<Balancer>, &'a entity::Upstream)>;
 type Tls = Option<(Arc<ClientConfig>, u64)>;
 
 impl Work<'_> {
-    pub(super) fn index(&mut self, snapshot: &Snapshot) -> Index {
+    pub(super) fn index<'s>(&mut self, snapshot: &'s Snapshot) -> Index<'s> {
         let mut targets: HashMap<Uuid, Vec<entity::Target>> = HashMap::new();
         for entry in &snapshot.targets {
             if let Some(target) = self.now(entry) {
@@ -63,15 +66,28 @@ impl Work<'_> {
             .collect();
         let certificates = snapshot.certificates.iter().filter(|entry| shown.contains(&entry.id));
         let certificates = certificates.filter_map(|entry| Some((entry.id, self.now(entry)?))).collect();
-        let upstreams = snapshot.upstreams.iter().filter_map(|entry| {
-            let upstream = self.now(entry)?;
-            Some((upstream.name.as_str().to_owned(), (entry.id, upstream)))
-        });
-        let upstreams = upstreams.collect();
-        Index { targets, authorities, certificates, upstreams }
+        let mut upstreams = HashMap::new();
+        let mut closed = closed::Upstreams::of(snapshot);
+        for entry in &snapshot.upstreams {
+            match self.now(entry) {
+                Some(upstream) => {
+                    upstreams.insert(upstream.name.as_str().to_owned(), (entry.id, upstream));
+                }
+                // A name that holds a reference is as good as none.
+                None => closed.add(
+                    entry.record.text("name"),
+                    format!("its upstream {} has no usable value", entry.path),
+                ),
+            }
+        }
+        Index { targets, authorities, certificates, upstreams, closed }
     }
 
-    pub(super) fn services(&mut self, snapshot: &Snapshot, index: &Index) -> HashMap<Uuid, Arc<ServiceRef>> {
+    pub(super) fn services(
+        &mut self,
+        snapshot: &Snapshot,
+        index: &Index<'_>,
+    ) -> HashMap<Uuid, Arc<ServiceRef>> {
         let mut balancers: Balancers<'_> = HashMap::new();
         for (name, (id, upstream)) in &index.upstreams {
             let targets = index.targets.get(id).map_or(&[][..], Vec::as_slice);
@@ -79,10 +95,10 @@ impl Work<'_> {
         }
         let mut services = HashMap::new();
         for entry in &snapshot.services {
-            let service = self.service(entry, index, &balancers, snapshot);
+            let service = self.service(entry, index, &balancers);
             services.insert(entry.id, Arc::new(service));
         }
-        services.extend(super::closed::services(snapshot));
+        services.extend(closed::services(snapshot));
         services
     }
 
@@ -120,9 +136,8 @@ impl Work<'_> {
     fn service(
         &mut self,
         entry: &Arc<Entry<entity::Service>>,
-        index: &Index,
+        index: &Index<'_>,
         balancers: &Balancers<'_>,
-        snapshot: &Snapshot,
     ) -> ServiceRef {
         let head = ServiceHead::of(entry);
         let upstream = head.host.and_then(|host| balancers.get(host)).map(|(_, upstream)| *upstream);
@@ -131,9 +146,11 @@ impl Work<'_> {
             Ok(tls) => (tls, None),
             Err(reason) => (None, Some(reason)),
         };
-        // A broken upstream's name must not be looked up as if it were a host's: its requests would go elsewhere.
-        if let Some(host) = head.host {
-            broken = broken.or_else(|| super::closed::upstream(snapshot, host));
+        // A host that rotates leads to another balancer, which only the compiler makes.
+        let rotates = if head.host.is_some() && head.port.is_some() { None } else { self.now(entry) };
+        let host = head.host.or_else(|| rotates.as_ref().map(|service| service.host.as_str()));
+        if let Some(host) = host.filter(|host| !balancers.contains_key(host)) {
+            broken = broken.or_else(|| index.closed.why(host));
         }
         if let Some(reason) = &broken {
             self.notes.push(Note {
@@ -156,8 +173,7 @@ impl Work<'_> {
                     Ok(Service::new(service, Arc::clone(&balancer), host.as_deref(), tls.clone()))
                 })
             }
-            // A host that rotates leads to another balancer, which only the compiler makes.
-            _ => match self.now(entry) {
+            _ => match rotates {
                 Some(service) => {
                     let (balancer, host) = match balancers.get(service.host.as_str()) {
                         Some((balancer, upstream)) => (Arc::clone(balancer), host_header(upstream)),
@@ -179,7 +195,7 @@ impl Work<'_> {
     fn service_tls(
         &self,
         head: &ServiceHead<'_>,
-        index: &Index,
+        index: &Index<'_>,
         upstream: Option<&entity::Upstream>,
     ) -> Result<Tls, String> {
         if !head.tls {

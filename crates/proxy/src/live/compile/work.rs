@@ -148,7 +148,7 @@ impl<'a> Work<'a> {
         let certificates = self.certificates(snapshot);
         let (directory, known) = self.consumers(snapshot);
         let (router, routes) = self.routes(snapshot, &services);
-        let plugins = snapshot.plugins.iter().filter_map(|entry| self.plugin(entry)).collect();
+        let plugins = snapshot.plugins.iter().map(|entry| self.plugin(entry)).collect();
         let closed = self.closed_instances(snapshot);
         PartsOfLive { router, routes, plugins, closed, services, directory, known, certificates }
     }
