@@ -118,7 +118,7 @@ impl Certificates {
     }
 
     /// As in Kong: the name itself, then with its first label open, then with its last label open, then any.
-    fn find(&self, name: &str) -> Option<&Cell<Pair>> {
+    pub(crate) fn find(&self, name: &str) -> Option<&Cell<Pair>> {
         if self.by_name.is_empty() {
             return None;
         }

@@ -39,6 +39,11 @@ impl Finisher {
         &self.node
     }
 
+    #[cfg(test)]
+    pub(super) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
     /// How a plugin gets fresh credentials whose texts are in this slot.
     fn renewal(&self, slot: &Arc<Slot>) -> Renewal {
         Renewal::of(self.engine.clone(), Arc::clone(slot))
