@@ -468,7 +468,7 @@ fn untouched(compiler: &Compiler, tasks: usize) {
 async fn preparing_touches_nothing_and_a_commit_finishes_once() {
     let compiler = compiler();
     let rows = [
-        // Its balancer would be asked for a name.
+        // It has no name to be asked for, which would begin a task.
         ("services", 3, json!({"name": "name", "host": "127.0.0.2", "port": 9})),
         ("plugins", 41, json!({"name": "counting", "route": {"id": id(11)}})),
         (
@@ -477,6 +477,15 @@ async fn preparing_touches_nothing_and_a_commit_finishes_once() {
             json!({"name": "counting", "route": {"id": id(12)}, "config": {"text": "{vault://env/here}"}}),
         ),
         ("plugins", 43, json!({"name": "prometheus"})),
+        // Checks are tasks of a balancer's.
+        (
+            "upstreams",
+            6,
+            json!({
+                "name": "up.test",
+                "healthchecks": {"active": {"type": "tcp", "healthy": {"interval": 60}, "unhealthy": {"interval": 60}}},
+            }),
+        ),
     ];
     let snapshot = snapshot(&rows);
     let before = Handle::current().metrics().num_alive_tasks();
