@@ -102,3 +102,33 @@ async fn a_node_starts_and_serves_without_them() {
     assert_eq!(count("services[two]: its body is no JSON object"), 1, "it is told once");
     assert!(!node.log().contains("hunter2"));
 }
+
+/// A plugin's row that says next to nothing: the store still knows where it was bound.
+#[tokio::test]
+async fn a_broken_plugin_closes_its_route_and_no_other() {
+    let server = Postgres::start().await;
+    let (database, upstream) = (server.database().await, Recorder::start().await);
+    let mut node = Node::postgres(&server, &database, &[]).await;
+    node.put("/services/s", &json!({ "url": format!("http://{}", upstream.address()) })).await;
+    for name in ["one", "two"] {
+        let route = json!({ "paths": [format!("/{name}")], "service": { "name": "s" } });
+        node.put(&format!("/routes/{name}"), &route).await;
+    }
+    let plugin = "/plugins/11111111-2222-4333-8444-555555555555";
+    let guard = json!({ "name": "key-auth", "route": { "name": "one" } });
+    node.put(plugin, &guard).await;
+    becomes("it guards", async || {
+        node.through("/one").await.status == 401 && node.through("/two").await.status == 200
+    })
+    .await;
+    for body in ["{}", r#"{"name": 5}"#, "[", r#"{"name": "key-auth", "config": {"key_names": 5}}"#] {
+        node.kill().await;
+        let broken = format!("UPDATE postern_rows SET body = '{body}' WHERE kind = 'plugins'");
+        server.sql(&database, &broken).await;
+        node.start_again().await;
+        let statuses = (node.through("/one").await.status, node.through("/two").await.status);
+        assert_eq!(statuses, (503, 200), "{body}");
+    }
+    node.put(plugin, &guard).await;
+    becomes("it guards again", async || node.through("/one").await.status == 401).await;
+}
