@@ -392,21 +392,32 @@ async fn the_secret_of_sessions() {
             "plugins": [{"name": "key-auth", "config": {"anonymous": "nobody"}}],
         })
     };
-    // One that has never heard of the change: what it opens was sealed with the old secret.
-    let mut first = document(Old);
-    first["_format_version"] = "3.0".into();
-    let judge = Postern::gateway(&first.to_string(), &[]).await;
-    let seen = async |gateway: &Gateway| {
+    // Two that have never heard of a change: they say by what secret a cookie was sealed, and seal some for the other.
+    let judge = async |side| {
+        let mut document = document(side);
+        document["_format_version"] = "3.0".into();
+        Postern::gateway(&document.to_string(), &[]).await
+    };
+    let judges = [judge(Old).await, judge(New).await];
+    let sealed = async |gateway: &Gateway| {
         let got = Way::http(gateway.http).ask(asked()).await.expect("an answer");
-        let cookie =
-            got.header("set-cookie").expect("a session").split(';').next().expect("a cookie").to_owned();
-        let opened = |gateway: &Gateway| {
-            let way = Way::http(gateway.http);
-            let asked = request("GET", "localhost", "/", &[("cookie", &cookie)], "");
-            async move { way.ask(asked).await.expect("an answer").status }
-        };
-        assert_eq!(opened(gateway).await, 200, "it opens its own");
-        if opened(&judge).await == 200 { Old } else { New }
+        let cookie = got.header("set-cookie").expect("a session");
+        cookie.split(';').next().expect("a cookie").to_owned()
+    };
+    let opens = async |gateway: &Gateway, cookie: &str| {
+        let asked = request("GET", "localhost", "/", &[("cookie", cookie)], "");
+        Way::http(gateway.http).ask(asked).await.expect("an answer").status == 200
+    };
+    let of_new = sealed(&judges[1]).await;
+    let seen = async |gateway: &Gateway| {
+        let own = sealed(gateway).await;
+        assert!(opens(gateway, &own).await, "it opens its own");
+        let by = [opens(&judges[0], &own).await, opens(&judges[1], &own).await];
+        match (by, opens(gateway, &of_new).await) {
+            ([true, false], false) => Old,
+            ([false, true], true) => New,
+            other => panic!("half of the change is in effect: {other:?}"),
+        }
     };
     refused(document, seen, || true).await;
 }
