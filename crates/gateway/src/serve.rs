@@ -198,6 +198,7 @@ impl Effect for Serve {
                 self.engine.prepare(resolver)
             }
         };
+        self.settings.hold_compiler();
         let deadline = Instant::now() + PATIENCE;
         let prepared = self.compiler.prepare(snapshot, candidate, self.on_problem, deadline).await;
         let prepared =

@@ -124,6 +124,16 @@ impl Settings {
         found.map(|(_, directory)| directory.as_str())
     }
 
+    /// Holds up whoever compiles, in builds for tests, for as long as the named pipe that `POSTERN_TEST_HOLD_COMPILER` names is
+    /// not written to its end: tests see what goes on meanwhile.
+    pub(crate) fn hold_compiler(&self) {
+        let held = self.environment.iter().find(|(name, _)| name == "POSTERN_TEST_HOLD_COMPILER");
+        if let Some((_, pipe)) = held.filter(|_| cfg!(debug_assertions)) {
+            // Where there is no pipe, there is nothing to wait for.
+            let _ = std::fs::read(pipe);
+        }
+    }
+
     /// The process environment, for vaults of kind `env` and for decK's templates.
     pub(crate) fn environment(&self) -> &[(String, String)] {
         &self.environment

@@ -14,22 +14,23 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use postern_admin::server::{Bounds, Listening, bind, serve_pages};
 use postern_config::apply::Apply;
 use postern_proxy::options::Listener;
 use postern_secrets::rotate::ReferenceState;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpSocket};
-use tokio::task::JoinHandle;
 
 use crate::broken;
 use crate::report::Failure;
 use crate::serve::Serve;
 
+/// How many connections there may be. Whoever leaves connections open keeps nobody out: the longest idle one makes room.
+const CONNECTIONS: Bounds = Bounds { all: 256, strangers: 256, peer: 128 };
+
 /// The listener, until it is dropped.
 pub(crate) struct Status {
-    addresses: Vec<SocketAddr>,
+    listening: Listening,
     ending: Arc<AtomicBool>,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 #[derive(Clone)]
@@ -47,55 +48,34 @@ pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> R
         .route("/status/ready", get(ready))
         .route("/metrics", get(metrics))
         .with_state(context);
-    let mut status = Status { addresses: Vec::new(), ending, tasks: Vec::new() };
+    let mut sockets = Vec::new();
     for listener in listeners {
         if listener.tls {
             return Err(
                 Failure::new("status_listen: TLS is not supported yet", "leave out the word ssl").into()
             );
         }
-        let failed = |error: std::io::Error| {
+        let socket = bind(listener.address).map_err(|error| {
             let reason = postern_secrets::io_reason(&error);
             Failure::new(
                 format!("cannot listen on {}: {reason}", listener.address),
                 "status_listen says where",
             )
-        };
-        let socket = bind(listener.address).map_err(failed)?;
-        status.addresses.push(socket.local_addr().map_err(failed)?);
-        let pages = pages.clone();
-        status.tasks.push(tokio::spawn(async move {
-            if let Err(error) = axum::serve(socket, pages).await {
-                tracing::error!(%error, "the status listener ended");
-            }
-        }));
+        })?;
+        sockets.push(socket);
     }
-    Ok(status)
-}
-
-/// Beside a node that ends while this one starts, as traffic's listeners do.
-fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
-    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-    socket.set_reuseaddr(true)?;
-    socket.set_reuseport(true)?;
-    socket.bind(address)?;
-    socket.listen(1024)
+    let listening = serve_pages("the status listener", sockets, &pages, CONNECTIONS)?;
+    Ok(Status { listening, ending })
 }
 
 impl Status {
     pub(crate) fn addresses(&self) -> &[SocketAddr] {
-        &self.addresses
+        self.listening.addresses()
     }
 
     /// From now on `/status/ready` says no, so that load balancers look elsewhere.
     pub(crate) fn not_ready(&self) {
         self.ending.store(true, Ordering::Release);
-    }
-}
-
-impl Drop for Status {
-    fn drop(&mut self) {
-        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -7,7 +7,7 @@
 //!
 //! All of it stays on one thread. It is made of atomics only because a connection that is upgraded must be `Send`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
 use std::io;
 use std::pin::Pin;
@@ -77,6 +77,10 @@ impl Limits {
 /// For how long a connection that was asked to end may take, in ticks, before it is ended: two seconds.
 const ENDING: u32 = 40;
 
+/// For how long, in ticks, a drain waits for what a connection without a request may have on its way to us: one second. It is
+/// answered with `Connection: close`; a connection that is closed at once may lose a request that its client has sent already.
+const GRACE: u32 = 20;
+
 /// At least the duration, in ticks.
 fn ticks(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis().div_ceil(TICK.as_millis())).unwrap_or(u32::MAX)
@@ -88,7 +92,8 @@ pub(crate) struct Watch {
     /// Ticks since the start.
     now: Arc<AtomicU32>,
     connections: RefCell<Vec<Weak<Timing>>>,
-    draining: AtomicBool,
+    /// While draining: the tick from which connections that wait for a request are told, too.
+    draining: Cell<Option<u32>>,
 }
 
 /// The clock of one connection.
@@ -113,7 +118,9 @@ pub(crate) struct Timing {
     requests: AtomicU32,
     /// Whether requests share the connection: then what comes between them need not be the head of one.
     http2: AtomicBool,
+    /// Whether it is to end: at once, or, while it waits for a request, from the tick `spared` on.
     drain: AtomicBool,
+    spared: AtomicU32,
     /// Whether it was asked to end to make room, and when.
     shed: AtomicBool,
     shed_since: AtomicU32,
@@ -141,7 +148,8 @@ impl Watch {
             http2: AtomicBool::new(false),
             shed: AtomicBool::new(false),
             shed_since: AtomicU32::new(0),
-            drain: AtomicBool::new(self.draining.load(RELAXED)),
+            drain: AtomicBool::new(self.draining.get().is_some()),
+            spared: AtomicU32::new(self.draining.get().unwrap_or(0)),
             reader: AtomicWaker::new(),
             writer: AtomicWaker::new(),
             task: AtomicWaker::new(),
@@ -190,13 +198,23 @@ impl Watch {
         ended + waiting.len()
     }
 
-    /// Tells every connection, now and later, to end as soon as it can. How many there are.
+    /// Tells every connection, now and later, to end as soon as it can: with the request that is under way or the next one, or
+    /// after a while without any. Called in each tick until there are none. How many there are.
     pub(crate) fn drain(&self) -> usize {
-        self.draining.store(true, RELAXED);
+        let now = self.now.load(RELAXED);
+        let spared = self.draining.get().unwrap_or(now.wrapping_add(GRACE));
+        self.draining.set(Some(spared));
         let connections = self.connections.borrow();
         let living: Vec<_> = connections.iter().filter_map(Weak::upgrade).collect();
         for timing in &living {
-            timing.drain.store(true, RELAXED);
+            if !timing.drain.load(RELAXED) {
+                timing.spared.store(spared, RELAXED);
+                timing.drain.store(true, RELAXED);
+            }
+            // Nothing has come, not even what comes before HTTP.
+            if now >= spared && timing.is_in(Phase::Opened) && !timing.http2.load(RELAXED) {
+                timing.expire();
+            }
             timing.task.wake();
         }
         living.len()
@@ -274,6 +292,7 @@ impl Timing {
 
     /// The connection ends with the request that is under way.
     pub(crate) fn end_soon(&self) {
+        self.spared.store(0, RELAXED);
         self.drain.store(true, RELAXED);
         self.task.wake();
     }
@@ -312,10 +331,15 @@ impl Timing {
 
     /// Whether the connection is to end; asked by its task, which is woken when the answer changes.
     pub(crate) fn is_draining(&self, cx: &Context<'_>) -> bool {
-        self.drain.load(RELAXED) || {
-            self.task.register(cx.waker());
-            false
-        }
+        self.task.register(cx.waker());
+        self.drain.load(RELAXED) && !self.is_spared()
+    }
+
+    /// Whether a drain still waits for a request that may be on its way. HTTP/2 has words of its own for that, as soon as it is
+    /// spoken.
+    fn is_spared(&self) -> bool {
+        let may_lose_one = self.is_in(Phase::Opened) || self.is_in(Phase::Idle) && !self.http2.load(RELAXED);
+        may_lose_one && self.now.load(RELAXED) < self.spared.load(RELAXED)
     }
 
     /// Whether it is in this phase.

@@ -27,6 +27,7 @@ mod postern;
 mod postgres;
 pub mod python;
 mod recorder;
+mod redis;
 mod relay;
 mod server;
 mod stub;
@@ -43,6 +44,7 @@ pub use outcome::Outcome;
 pub use postern::Postern;
 pub use postgres::Postgres;
 pub use recorder::{Recorder, Reply, Seen};
+pub use redis::Redis;
 pub use relay::Relay;
 pub use stub::{Answer, Stub};
 

@@ -1,4 +1,4 @@
-//! Connections to the Admin API.
+//! Connections to the Admin API, and to other pages for operators.
 //!
 //! Owns: that it does not listen where anybody could reach it unasked, and limits of number ([`places`]) and time. Must
 //! not know: what is asked. It speaks HTTP/1.1 only, also in TLS.
@@ -14,10 +14,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
 use bytes::Bytes;
-use http::{Method, StatusCode};
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -30,6 +32,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_io_timeout::TimeoutStream;
 use tokio_rustls::TlsAcceptor;
+use tower_service::Service as _;
 
 pub use self::places::Bounds;
 use self::places::{Place, Places};
@@ -141,15 +144,47 @@ pub async fn start_within(admin: Admin, bounds: Bounds) -> Result<Listening, Sta
     }
     let mut listening = Listening { addresses: Vec::new(), end, tasks: Vec::new(), places };
     for (address, socket, tls) in sockets {
-        listening.addresses.push(address);
-        let acceptor = Acceptor { admin: admin.clone(), tls, ended: ended.clone() };
-        listening.tasks.push(tokio::spawn(accept(socket, acceptor, Arc::clone(&listening.places))));
+        let admin = admin.clone();
+        let answer: Answer =
+            Arc::new(move |request| Box::pin(dispatch::serve(State(admin.clone()), request)));
+        let acceptor = Acceptor { name: "the Admin API", answer, tls, ended: ended.clone() };
+        listening.listen(address, socket, acceptor);
     }
     Ok(listening)
 }
 
-/// Beside a node that ends while this one starts, as the listeners of traffic do.
-fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+/// Serves other pages on these sockets, in clear, with the same limits of number and time. Nobody is asked who they are: what
+/// the pages show is for whoever reaches the address.
+///
+/// # Errors
+/// A socket without an address. Nothing listens then.
+pub fn serve_pages(
+    name: &'static str,
+    sockets: Vec<TcpListener>,
+    pages: &Router,
+    bounds: Bounds,
+) -> io::Result<Listening> {
+    let (end, ended) = watch::channel(false);
+    let mut listening =
+        Listening { addresses: Vec::new(), end, tasks: Vec::new(), places: Places::new(bounds) };
+    for socket in sockets {
+        let pages = pages.clone();
+        let answer: Answer = Arc::new(move |request| {
+            // A router is always ready.
+            let answer = pages.clone().call(request);
+            Box::pin(async move { answer.await.unwrap_or_else(|never| match never {}) })
+        });
+        let acceptor = Acceptor { name, answer, tls: None, ended: ended.clone() };
+        listening.listen(socket.local_addr()?, socket, acceptor);
+    }
+    Ok(listening)
+}
+
+/// A listening socket, beside one of a node that ends while this one starts, as the listeners of traffic do.
+///
+/// # Errors
+/// The address cannot be had.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     socket.set_reuseaddr(true)?;
     socket.set_reuseport(true)?;
@@ -161,6 +196,11 @@ impl Listening {
     /// Where it listens, with the ports that were found for 0.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
+    }
+
+    fn listen(&mut self, address: SocketAddr, socket: TcpListener, acceptor: Acceptor) {
+        self.addresses.push(address);
+        self.tasks.push(tokio::spawn(accept(socket, acceptor, Arc::clone(&self.places))));
     }
 
     /// Takes no more requests, and waits for those under way, but not longer than this.
@@ -178,9 +218,14 @@ impl Drop for Listening {
     }
 }
 
+/// What answers requests.
+type Answer = Arc<dyn Fn(Request<Body>) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
+
 #[derive(Clone)]
 struct Acceptor {
-    admin: Admin,
+    /// What is served, for the log.
+    name: &'static str,
+    answer: Answer,
     tls: Option<AdminTls>,
     ended: watch::Receiver<bool>,
 }
@@ -193,12 +238,13 @@ async fn accept(socket: TcpListener, acceptor: Acceptor, places: Arc<Places>) {
                     drop(tokio::spawn(acceptor.clone().connection(stream, address, Arc::new(place))))
                 }
                 None => {
-                    tracing::warn!(peer = %address.ip(), "the Admin API has no place for a connection: all are busy")
+                    let (peer, name) = (address.ip(), acceptor.name);
+                    tracing::warn!(%peer, "{name} has no place for a connection: all are busy");
                 }
             },
             Err(error) => {
                 // Such as too many open files, which only time helps, or a connection less.
-                tracing::warn!(%error, "the Admin API could not take a connection");
+                tracing::warn!(%error, "{} could not take a connection", acceptor.name);
                 places.make_room();
                 let _ = timeout(NO_FILES, places.freed()).await;
             }
@@ -231,18 +277,18 @@ impl Acceptor {
         peer: Peer,
         place: Arc<Place>,
     ) {
-        let admin = self.admin;
+        let answer = self.answer;
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(READ_TIME));
         let held = Arc::clone(&place);
-        let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let (admin, peer, place) = (admin.clone(), peer.clone(), Arc::clone(&held));
+        let service = service_fn(move |request: Request<hyper::body::Incoming>| {
+            let (answer, peer, place) = (Arc::clone(&answer), peer.clone(), Arc::clone(&held));
             place.begin();
             async move {
                 let is_preflight = request.method() == Method::OPTIONS;
                 let mut request = request.map(Body::new);
                 request.extensions_mut().insert(peer);
-                let response = dispatch::serve(State(admin), request).await;
+                let response = answer(request).await;
                 let admitted = !is_preflight && is_admitted(response.status());
                 Ok::<_, Infallible>(response.map(|body| Body::new(UnderWay { body, place, admitted })))
             }

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// How often an effect waits while it prepares.
+const AWAITS: usize = 5;
+
 /// Refuses services that are called `bad`, and leaves out those that are called `broken`.
 #[derive(Default)]
 struct Names(Mutex<Vec<String>>);
@@ -15,7 +18,9 @@ impl Effect for Names {
         let names = snapshot.services.iter().filter_map(|service| service.record.text("name"));
         let names: Vec<_> = names.map(str::to_owned).collect();
         // What is cut off here has changed nothing either.
-        tokio::task::yield_now().await;
+        for _ in 0..AWAITS {
+            tokio::task::yield_now().await;
+        }
         match names.iter().any(|name| name == "bad") {
             true => Err(vec![Violation::error("services[0]", None, "no")]),
             false => Ok(Made(self, names)),
@@ -59,21 +64,49 @@ async fn a_refusal_changes_nothing() {
     assert_eq!(apply.state().current.unwrap().number, 2);
 }
 
+/// Polls so many times, and drops what is not done by then. Whether it was done.
+async fn cut_off(after: usize, future: impl Future) -> bool {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..after {
+        if futures_util::poll!(&mut future).is_ready() {
+            return true;
+        }
+    }
+    false
+}
+
+/// A transaction that is dropped at any of its awaits has changed nothing; one that is polled once more is in effect whole.
 #[tokio::test]
 async fn who_goes_away_before_the_commit_leaves_no_trace() {
-    let apply = Apply::new(Names::default());
-    let (one, hash_of_one) = checked("one");
-    apply.apply(one, hash_of_one.clone()).await.unwrap();
-    let (two, hash_of_two) = checked("two");
-    {
-        let going = apply.apply(two.clone(), hash_of_two.clone());
-        let mut going = std::pin::pin!(going);
-        // Polled once, up to where it waits.
-        assert!(futures_util::poll!(&mut going).is_pending());
+    let (one, two, bad) = (checked("one"), checked("two"), checked("bad"));
+    for again in [false, true] {
+        let mut done = Vec::new();
+        for after in 0..AWAITS + 3 {
+            let apply = Apply::new(Names::default());
+            apply.apply(one.0.clone(), one.1.clone()).await.unwrap();
+            apply.apply(bad.0.clone(), bad.1.clone()).await.unwrap_err();
+            if again {
+                apply.effect().0.lock().unwrap().clear();
+            }
+            let is_done = match again {
+                false => cut_off(after, apply.apply(two.0.clone(), two.1.clone())).await,
+                true => cut_off(after, apply.again()).await,
+            };
+            let state = apply.state();
+            let (current, names) = (state.current.unwrap(), apply.effect().0.lock().unwrap().clone());
+            let seen = (names, current.hash, current.number, state.refused.is_some());
+            let expected = match (again, is_done) {
+                (false, false) => (vec!["one".to_owned()], one.1.clone(), 1, true),
+                (false, true) => (vec!["two".to_owned()], two.1.clone(), 2, false),
+                (true, false) => (Vec::new(), one.1.clone(), 1, true),
+                (true, true) => (vec!["one".to_owned()], one.1.clone(), 1, true),
+            };
+            assert_eq!(seen, expected, "again: {again}, polled {after} times");
+            done.push(is_done);
+            // Nobody holds the turn.
+            apply.apply(two.0.clone(), two.1.clone()).await.unwrap();
+            assert_eq!(*apply.effect().0.lock().unwrap(), ["two"]);
+        }
+        assert!(!done[AWAITS] && done[AWAITS + 1], "each await is cut off once: {done:?}");
     }
-    assert_eq!(*apply.effect().0.lock().unwrap(), ["one"]);
-    let state = apply.state();
-    assert_eq!((state.current.unwrap().hash, state.refused.is_none()), (hash_of_one, true));
-    apply.apply(two, hash_of_two).await.unwrap();
-    assert_eq!(*apply.effect().0.lock().unwrap(), ["two"], "nobody holds the turn");
 }

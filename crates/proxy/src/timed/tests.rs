@@ -248,3 +248,60 @@ fn a_body_that_is_read_after_its_request_keeps_no_connection() {
     pass(&watch, 4);
     assert!(timing.has_expired());
 }
+
+/// What a drain tells a connection at once, and what only after a while: a request may be on its way.
+#[tokio::test]
+async fn a_drain_waits_a_little_for_a_request_that_may_be_on_its_way() {
+    const LATER: [bool; 2] = [false, true];
+    const AT_ONCE: [bool; 2] = [true, true];
+    // Phase, whether it speaks HTTP/2, whether it is told at once and after the grace, whether it is ended then.
+    for (phase, http2, told, ended) in [
+        (Phase::Opened, false, LATER, true),
+        (Phase::Opened, true, LATER, false),
+        (Phase::Idle, false, LATER, false),
+        (Phase::Idle, true, AT_ONCE, false),
+        (Phase::Head, false, AT_ONCE, false),
+        (Phase::Quiet, false, AT_ONCE, false),
+        (Phase::Body, true, AT_ONCE, false),
+    ] {
+        // It may have come before or after the drain began.
+        for late in [false, true] {
+            let watch = Watch::default();
+            let begin = |watch: &Watch| {
+                let timing = watch.timing(phase, Limits::default());
+                if http2 {
+                    timing.speaks_http2();
+                }
+                timing
+            };
+            let timing = if late {
+                watch.drain();
+                begin(&watch)
+            } else {
+                begin(&watch)
+            };
+            watch.drain();
+            let is_told = || std::future::poll_fn(|cx| Poll::Ready(timing.is_draining(cx)));
+            let first = is_told().await;
+            assert!(!timing.has_expired(), "{phase:?}");
+            (0..GRACE).for_each(|_| {
+                watch.tick();
+                watch.drain();
+            });
+            let case = format!("{phase:?}, HTTP/2: {http2}, late: {late}");
+            assert_eq!(([first, is_told().await], timing.has_expired()), (told, ended), "{case}");
+        }
+    }
+    // A request that comes meanwhile is the last one.
+    let watch = Watch::default();
+    let timing = watch.timing(Phase::Idle, Limits::default());
+    watch.drain();
+    timing.begin();
+    assert!(std::future::poll_fn(|cx| Poll::Ready(timing.is_draining(cx))).await);
+    // Who makes room for another is told at once.
+    let watch = Watch::default();
+    let timing = watch.timing(Phase::Idle, Limits::default());
+    watch.drain();
+    assert_eq!(watch.shed(1, 1), 1);
+    assert!(std::future::poll_fn(|cx| Poll::Ready(timing.is_draining(cx))).await);
+}

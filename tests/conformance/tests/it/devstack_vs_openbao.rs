@@ -35,9 +35,20 @@ async fn answers_as_openbao_does() {
     let steps = script::parse(REQUESTS);
     let mut faults = Vec::new();
     let mut compared = 0;
-    for step in &steps {
+    // Where the steps began that depend on time, how many faults there were, and how often they were tried.
+    let (mut next, mut timed) = (0, (0, 0, 0));
+    while let Some(step) = steps.get(next) {
+        next += 1;
         match &step.kind {
             Kind::Wait(time) => tokio::time::sleep(*time).await,
+            Kind::Timed => timed = (next, faults.len(), 1),
+            Kind::TimedEnd => {
+                let (start, before, tried) = timed;
+                if faults.len() > before && tried < 10 {
+                    faults.truncate(before);
+                    (next, timed) = (start, (start, before, tried + 1));
+                }
+            }
             Kind::Rotate => client::rotate_keys(&info.issuer).await,
             Kind::Request(request) => {
                 if request.body.contains("{IDP_JWT}") {

@@ -117,3 +117,30 @@ async fn a_request_under_way_stays() {
         assert_eq!(next.text(), "hello", "{way:?}");
     }
 }
+
+/// Who leaves connections to the status page open does not keep out whoever asks next, such as a load balancer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_scraper_that_leaks_connections_keeps_nobody_from_the_status_page() {
+    /// More than there may be.
+    const LEAKED: usize = 600;
+    let upstream = Recorder::start().await;
+    let gateway = gateway(&upstream).await;
+    let way = Way::http(gateway.status);
+    let mut leaked = Vec::new();
+    for number in 0..LEAKED {
+        let mut connection = way.open().await.unwrap_or_else(|error| panic!("{number}: {error}"));
+        // Half of them never ask.
+        if number % 2 == 0 {
+            let got = connection
+                .ask(get("a", "/metrics"))
+                .await
+                .unwrap_or_else(|error| panic!("{number}: {error}"));
+            assert_eq!(got.status, 200, "{number}");
+        }
+        leaked.push(connection);
+    }
+    assert_eq!(way.ask(get("a", "/status/ready")).await.expect("an answer").status, 200);
+    // The oldest have made room; the newest that ever asked is still there.
+    assert!(leaked[0].ask(get("a", "/status/ready")).await.is_err(), "there is a bound");
+    assert!(leaked[LEAKED - 2].ask(get("a", "/status/ready")).await.is_ok());
+}

@@ -15,7 +15,7 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 
-fn der(issued: &Issued) -> Vec<u8> {
+pub(crate) fn der(issued: &Issued) -> Vec<u8> {
     CertificateDer::from_pem_slice(issued.cert.as_bytes()).expect("a certificate as PEM").to_vec()
 }
 

@@ -302,6 +302,22 @@ async fn once(address: SocketAddr) -> Result<Got, String> {
     if got.status == 200 { Ok(got) } else { Err(format!("{}: {}", got.status, got.text())) }
 }
 
+/// Requests on one connection, until its last answer says that it ends; or what went wrong.
+async fn kept(address: SocketAddr, done: &AtomicBool, served: &AtomicUsize) -> Result<(), String> {
+    let mut connection = Way::http(address).open().await?;
+    while !done.load(Ordering::SeqCst) {
+        let got = connection.ask(get("a.test", "/")).await?;
+        served.fetch_add(1, Ordering::SeqCst);
+        if got.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close")) {
+            return Ok(());
+        }
+        // Between two requests it is idle: that is when one may be on its way while the other side closes.
+        sleep(Duration::from_millis(2)).await;
+    }
+    Ok(())
+}
+
+/// On new connections, and on kept ones: these are told with an answer that it is the last.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_second_process_takes_over_under_load() {
     let upstream = Recorder::start().await;
@@ -310,13 +326,18 @@ async fn a_second_process_takes_over_under_load() {
     let mut first = Postern::gateway(&yaml, &[("proxy_listen", &listen)]).await;
     let (address, done) = (first.http, Arc::new(AtomicBool::new(false)));
     let served = Arc::new(AtomicUsize::new(0));
-    let load: Vec<_> = (0..4)
-        .map(|_| {
+    let load: Vec<_> = (0..8)
+        .map(|number| {
             let (done, served) = (Arc::clone(&done), Arc::clone(&served));
             tokio::spawn(async move {
                 while !done.load(Ordering::SeqCst) {
-                    once(address).await?;
-                    served.fetch_add(1, Ordering::SeqCst);
+                    match number % 2 {
+                        0 => {
+                            once(address).await?;
+                            served.fetch_add(1, Ordering::SeqCst);
+                        }
+                        _ => kept(address, &done, &served).await?,
+                    }
                 }
                 Ok::<_, String>(())
             })

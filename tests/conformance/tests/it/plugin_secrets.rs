@@ -13,7 +13,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use postern_conformance::{
-    Gateway, Postern, Recorder,
+    Gateway, Postern, Recorder, Redis,
     ask::{Way, becomes, get},
 };
 use serde_json::{Value, json};
@@ -357,55 +357,6 @@ async fn a_new_secret_of_sessions_ends_none() {
     no_secret_is_told(&gateway, &["f1rst-s3cret", "s3cond-s3cret", &first]).await;
 }
 
-/// A Redis that lets `gateway` in with this password.
-struct Redis {
-    port: u16,
-    process: std::process::Child,
-    _directory: TempDir,
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-impl Redis {
-    async fn start(password: &str) -> Self {
-        let directory = TempDir::new().expect("a directory");
-        let port =
-            TcpListener::bind("127.0.0.1:0").await.expect("a port").local_addr().expect("a port").port();
-        let lines = format!(
-            "bind 127.0.0.1\nport {port}\ndir {}\nsave \"\"\nuser gateway on >{password} ~* &* +@all\n",
-            directory.path().display()
-        );
-        let file = directory.path().join("redis.conf");
-        fs::write(&file, lines).expect("a file");
-        let mut command = std::process::Command::new("redis-server");
-        let command = command.arg(&file).stdout(std::process::Stdio::null());
-        let process = command.spawn().expect("redis-server is needed: apt-get install redis-server");
-        let redis = Self { port, process, _directory: directory };
-        becomes("Redis answers", async || tokio::net::TcpStream::connect(("127.0.0.1", port)).await.is_ok())
-            .await;
-        redis
-    }
-
-    /// Gives `gateway` another password, and ends its connections.
-    async fn rotate(&self, password: &str) {
-        let mut stream =
-            tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.expect("a connection");
-        let said = format!("ACL SETUSER gateway resetpass >{password}\r\nCLIENT KILL USER gateway\r\n");
-        stream.write_all(said.as_bytes()).await.expect("said");
-        let (mut heard, mut buffer) = (String::new(), [0; 256]);
-        while heard.matches("\r\n").count() < 2 {
-            let read = stream.read(&mut buffer).await.expect("an answer");
-            heard.push_str(&String::from_utf8_lossy(&buffer[..read]));
-        }
-        assert!(heard.starts_with("+OK\r\n:"), "{heard}");
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_password_of_a_redis_rotates_under_load() {
     let directory = TempDir::new().expect("a directory");
@@ -413,7 +364,7 @@ async fn the_password_of_a_redis_rotates_under_load() {
     let redis = Redis::start("f1rst-s3cret").await;
     write(directory.path(), "password", "f1rst-s3cret");
     let reached = json!({
-        "host": "127.0.0.1", "port": redis.port, "username": "gateway", "password": "{vault://files/password}",
+        "host": "127.0.0.1", "port": redis.port(), "username": "gateway", "password": "{vault://files/password}",
     });
     let mut services = service(
         &upstream,

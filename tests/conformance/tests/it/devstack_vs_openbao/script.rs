@@ -13,6 +13,10 @@ pub(super) struct Step {
 
 pub(super) enum Kind {
     Wait(Duration),
+    /// What follows, up to the end, is about things that live for a second or two. Where the machine was too slow to be in time
+    /// for them, all of it is done once more.
+    Timed,
+    TimedEnd,
     Rotate,
     Request(Request),
 }
@@ -61,8 +65,11 @@ pub(super) fn parse(text: &str) -> Vec<Step> {
 }
 
 fn kind(line: &str) -> Kind {
-    if line == "rotate" {
-        return Kind::Rotate;
+    match line {
+        "rotate" => return Kind::Rotate,
+        "timed" => return Kind::Timed,
+        "timed end" => return Kind::TimedEnd,
+        _ => {}
     }
     if let Some(seconds) = line.strip_prefix("wait ") {
         return Kind::Wait(Duration::from_secs(seconds.parse().expect("seconds")));
