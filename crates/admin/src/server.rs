@@ -21,7 +21,8 @@
 //!  shown.rs       a row → what is shown of it; error.rs: what is answered when one of them refuses
 //! ```
 //!
-//! Beside entities: root.rs, tags.rs, schemas.rs, openapi.rs, groups.rs, upstream_health.rs, config.rs, secrets.rs, events.rs,
+//! Beside entities: root.rs, tags.rs, schemas.rs, openapi.rs, groups.rs, upstream_health.rs, config.rs,
+//! flattened.rs, secrets.rs, events.rs,
 //! audit.rs. Must not know: how a configuration takes effect, how rows are kept. What the server asks of the node that it
 //! runs in is [`Node`].
 
@@ -34,6 +35,7 @@ mod derived;
 mod dispatch;
 mod error;
 mod events;
+mod flattened;
 mod foreign;
 mod generated;
 mod groups;

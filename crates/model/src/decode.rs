@@ -12,7 +12,7 @@ mod shorthand;
 mod value;
 pub(crate) mod verify;
 
-pub(crate) use shorthand::older_names;
+pub(crate) use shorthand::{older_names, with_older_names};
 
 use postern_secrets::nearest::did_you_mean;
 
@@ -170,7 +170,7 @@ impl<'a> Decoder<'a, '_> {
 
     /// The `config` of a plugin.
     fn inner(&mut self, node: &'a Node, schema: &'static Schema) -> Value {
-        if node.as_map().is_none() {
+        if !node.is_mapping() {
             self.expected(node, "a record");
             return Value::Null;
         }
@@ -185,7 +185,7 @@ impl<'a> Decoder<'a, '_> {
                 Value::Record(record)
             }
             Err(shorthand::Twice { position, message }) => {
-                self.error(position, message, Some("keep the newer name"));
+                self.error(position, message, Some("keep one of the two: they mean the same"));
                 Value::Null
             }
         }

@@ -13,6 +13,8 @@
 //! ];
 //! ```
 
+use serde_json::{Map, Value as Json};
+
 use crate::value::{Record, Value};
 
 /// One field.
@@ -155,6 +157,14 @@ pub struct PluginSchema {
     pub config: Schema,
     /// One sentence for people.
     pub doc: &'static str,
+}
+
+impl PluginSchema {
+    /// Puts beside the newer names of a whole `config` every older one, with the same value: Kong answers so, and files
+    /// that have the older names are then no different from what is kept.
+    pub fn add_older_names(&self, config: &mut Map<String, Json>) {
+        crate::decode::with_older_names(config, self.config.fields);
+    }
 }
 
 /// The protocols of plugins that work on HTTP.

@@ -185,7 +185,8 @@ fn description(field: &Field) -> String {
     }
 }
 
-/// `[{"redis_host": {"type": "string", "deprecation": {"replaced_with": [{"path": ["redis", "host"]}]}}}]`
+/// `[{"redis_host": {"type": "string", "deprecation": {"replaced_with": [{"path": ["redis", "host"]}]},
+/// "translate_backwards": ["redis", "host"]}}]`
 fn older_names(schema: &Schema) -> Vec<Json> {
     crate::decode::older_names(schema.fields)
         .into_iter()
@@ -197,6 +198,7 @@ fn older_names(schema: &Schema) -> Vec<Json> {
                 });
             }
             shown["deprecation"] = json!({ "replaced_with": [{ "path": way }] });
+            shown["translate_backwards"] = way.into();
             json!({ name: shown })
         })
         .collect()

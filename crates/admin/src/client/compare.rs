@@ -86,7 +86,11 @@ fn plain(kind: Kind, name: &str, value: &Json, described: Option<&Json>) -> Json
 }
 
 fn in_one_form(value: &Json, described: Option<&Json>) -> Json {
+    // With nothing in them, a list and a mapping are one thing.
+    let is_map = described.is_some_and(|described| matches!(schema::type_of(described), "map" | "record"));
     match value {
+        Json::Array(items) if items.is_empty() && is_map => Body::new().into(),
+        Json::Object(fields) if fields.is_empty() && is_list(described) => Json::Array(Vec::new()),
         Json::Number(number) => Json::Number(by_value(number)),
         Json::Array(items) => {
             let elements = described.and_then(|described| described.get("elements"));
@@ -106,6 +110,10 @@ fn in_one_form(value: &Json, described: Option<&Json>) -> Json {
         }
         other => other.clone(),
     }
+}
+
+fn is_list(described: Option<&Json>) -> bool {
+    described.is_some_and(|described| matches!(schema::type_of(described), "array" | "set"))
 }
 
 fn sort(items: &mut Vec<Json>) {

@@ -150,6 +150,12 @@ impl Dump<'_> {
                 fields.insert(name.clone(), value);
             }
         }
+        // A gateway answers with both; a file needs one.
+        if let (Some(schema), Some(Json::Object(config))) =
+            (self.schemas.config(kind, body), fields.get_mut("config"))
+        {
+            schema::unfold_shorthands(schema, config);
+        }
         self.strip_tags(&mut fields);
         if self.style.skip_defaults {
             self.strip_defaults(kind, &mut fields);

@@ -97,7 +97,7 @@ pub(super) fn fill_config(schema: &Json, config: &mut Body) {
 }
 
 /// Puts what stands under an older name where it belongs, unless something is there.
-fn unfold_shorthands(schema: &Json, config: &mut Body) {
+pub(super) fn unfold_shorthands(schema: &Json, config: &mut Body) {
     for (name, field) in shorthands(schema) {
         let ways = ways_of(field);
         if ways.is_empty() {

@@ -209,7 +209,7 @@ impl Reader<'_> {
         if value.is_null() {
             return;
         }
-        let Some(items) = value.as_list() else {
+        let Some(items) = value.items() else {
             self.problem(value.position(), format!("expected a list, got {}", value.type_name()));
             return;
         };

@@ -10,13 +10,14 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, Method, StatusCode, header};
 use postern_config::apply::hash;
 use postern_model::field::Field;
-use postern_model::{Severity, Violation};
+use postern_model::{Kind, Severity, Violation};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::call::{Answered, Call, ok};
 use super::decode::{self, Unreadable};
 use super::error::Refusal;
+use super::{flattened, shown};
 
 /// `/config`
 pub(crate) async fn config(call: &Call<'_>) -> Answered {
@@ -51,12 +52,14 @@ async fn load(call: &Call<'_>) -> Answered {
         return Ok(StatusCode::NOT_MODIFIED.into_response());
     }
     if let Err(violations) = call.admin.node().load(&document).await {
-        return Err(Refusal::Document(refused(&violations, is_set("flatten_errors"))));
+        return Err(Refusal::Document(refused(&violations, is_set("flatten_errors").then_some(&*document))));
     }
     let (_, rows) = call.admin.store().all().await?;
     let mut entities: BTreeMap<String, Map<String, Value>> = BTreeMap::new();
     for kept in rows {
-        entities.entry(kept.row.kind).or_default().insert(kept.row.id.to_string(), kept.row.body.into());
+        let (id, kind) = (kept.row.id.to_string(), Kind::named(&kept.row.kind).ok_or(Refusal::Unexpected)?);
+        let body = shown::as_of_now(call.admin, kind, kept.row.body);
+        entities.entry(kept.row.kind).or_default().insert(id, body.into());
     }
     Ok((StatusCode::CREATED, Json(entities)).into_response())
 }
@@ -88,12 +91,12 @@ fn document(call: &Call<'_>) -> Result<Vec<u8>, Refusal> {
     }
 }
 
-/// What is wrong with a document.
-fn refused(violations: &[Violation], flatten: bool) -> Value {
+/// What is wrong with a document; by entity as well, if it is given.
+fn refused(violations: &[Violation], document: Option<&[u8]>) -> Value {
     let errors = || violations.iter().filter(|violation| violation.severity == Severity::Error);
     // What concerns no entity has no place among those of entities, and is told in `fields` alone.
     let (of_entities, others): (Vec<_>, Vec<_>) =
-        errors().partition(|violation| flatten && !entity_of(&violation.path).0.is_empty());
+        errors().partition(|violation| document.is_some() && flattened::concerns_entity(&violation.path));
     let told: Vec<String> = errors().take(100).map(ToString::to_string).collect();
     let mut fields = Map::new();
     for violation in others {
@@ -106,46 +109,10 @@ fn refused(violations: &[Violation], flatten: bool) -> Value {
         "message": format!("declarative config is invalid: {}", told.join("; ")),
         "fields": fields,
     });
-    if flatten {
-        body["flattened_errors"] = flattened(of_entities);
+    if let Some(document) = document {
+        body["flattened_errors"] = flattened::flattened(&of_entities, document);
     }
     body
-}
-
-/// The same, by entity: `services[0].routes[1].paths[0]` concerns the route.
-fn flattened(errors: Vec<&Violation>) -> Value {
-    let mut entities: BTreeMap<(String, String), Vec<Value>> = BTreeMap::new();
-    for violation in errors {
-        let (entity, field) = entity_of(&violation.path);
-        let kind = entity.rsplit('.').next().and_then(|last| last.split('[').next()).unwrap_or_default();
-        let error = json!({
-            "type": if field.is_empty() { "entity" } else { "field" },
-            "field": field,
-            "message": violation.message,
-        });
-        entities.entry((entity.to_owned(), kind.to_owned())).or_default().push(error);
-    }
-    entities
-        .into_iter()
-        .map(|((path, kind), errors)| {
-            json!({ "entity_type": kind.trim_end_matches('s'), "entity_path": path, "errors": errors })
-        })
-        .collect()
-}
-
-fn entity_of(path: &str) -> (&str, &str) {
-    let mut end = 0;
-    let mut at = 0;
-    for part in path.split('.') {
-        let name = part.split('[').next().unwrap_or_default();
-        let is_entity = part.ends_with(']') && postern_model::Kind::named(name).is_some();
-        if !is_entity {
-            break;
-        }
-        end = at + part.len();
-        at = end + 1;
-    }
-    (&path[..end], path.get(end..).unwrap_or_default().trim_start_matches('.'))
 }
 
 /// `/export`: every entity as of one moment; those apart that cannot be read.

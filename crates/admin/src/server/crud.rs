@@ -83,34 +83,30 @@ async fn collection(call: &Call<'_>, kind: Kind, parent: Parent) -> Answered {
 }
 
 async fn list(call: &Call<'_>, kind: Kind, parent: Parent) -> Answered {
-    let tags = page::tags(call)?;
     let mut filter = parent.map(|(field, id)| Filter::RefersTo { field: field.to_owned(), id });
     if let ("consumers", Some(custom_id)) = (kind.collection(), call.argument("custom_id")) {
         filter = Some(Filter::Key(row::key("consumers", &["custom_id"], &[custom_id.into()])));
     }
-    let (size, after) = (page::size(call)?, page::after(call));
-    if kind.collection() == "targets" {
-        // decK asks for the targets of one upstream with the offset of another: all of them are in one page.
-        let rows = all(call.admin, kind.collection(), filter).await?;
-        let rows = rows.into_iter().filter(|row| tags.as_ref().is_none_or(|tags| has(row, tags))).collect();
-        let data = shown::entities(call.admin, kind, rows).await?;
-        return page::page(call, "", data, None);
-    }
-    let select = Select { kind: kind.collection().to_owned(), after: after?, size, filter, tags };
-    let found = call.admin.store().page(&select).await?;
-    let last = found.rows.last().map(|kept| kept.row.id);
-    let offset = last.filter(|_| found.more).map(page::offset);
-    let rows = found.rows.into_iter().map(|kept| kept.row).collect();
+    let (rows, offset) = rows(call, kind, filter, parent).await?;
     let data = shown::entities(call.admin, kind, rows).await?;
     page::page(call, &path(call, kind, parent), data, offset)
 }
 
-fn has(row: &Row, tags: &postern_config::store::Tags) -> bool {
-    use postern_config::store::Tags;
-    match tags {
-        Tags::All(tags) => tags.iter().all(|tag| row.tags.contains(tag)),
-        Tags::Any(tags) => tags.iter().any(|tag| row.tags.contains(tag)),
-    }
+/// The rows of the page that is asked for, and the offset of the next one.
+pub(crate) async fn rows(
+    call: &Call<'_>,
+    kind: Kind,
+    filter: Option<Filter>,
+    parent: Parent,
+) -> Result<(Vec<Row>, Option<String>), Refusal> {
+    let tags = page::tags(call)?;
+    let of = parent.filter(|_| kind.collection() == "targets").map(|(_, id)| id);
+    let (after, size) = (page::after(call, of)?, page::size(call)?);
+    let select = Select { kind: kind.collection().to_owned(), after, size, filter, tags };
+    let found = call.admin.store().page(&select).await?;
+    let last = found.rows.last().map(|kept| kept.row.id);
+    let offset = last.filter(|_| found.more).map(|last| page::offset(last, of));
+    Ok((found.rows.into_iter().map(|kept| kept.row).collect(), offset))
 }
 
 /// Where the list is, for the link to its next page.

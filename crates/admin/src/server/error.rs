@@ -302,6 +302,11 @@ fn steps(path: &str) -> Vec<Step> {
     steps
 }
 
+/// The same path as Kong spells it.
+pub(crate) fn as_kong_spells(path: &str) -> String {
+    spelt(&steps(path))
+}
+
 /// As Kong spells it: indices are counted from 1, and what concerns the whole entity is `@entity`.
 fn spelt(steps: &[Step]) -> String {
     if steps.is_empty() {

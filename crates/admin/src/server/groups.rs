@@ -71,7 +71,8 @@ pub(crate) async fn one(call: &Call<'_>) -> Answered {
         }
     };
     let plugins = all(call.admin, "plugins", Some(by(Side::Group, id))).await?;
-    let plugins: Vec<Value> = plugins.into_iter().map(|row| row.body.into()).collect();
+    let kind = Kind::named("plugins").ok_or(Refusal::Unexpected)?;
+    let plugins = shown::entities(call.admin, kind, plugins).await?;
     ok(json!({ "consumer_group": group.row.body, "consumers": consumers, "plugins": plugins }))
 }
 
@@ -103,13 +104,14 @@ async fn sided(call: &Call<'_>, side: Side) -> Answered {
 async fn list(call: &Call<'_>, side: Side, one: &Kept) -> Answered {
     let select = Select {
         kind: MEMBERSHIPS.to_owned(),
-        after: page::after(call)?,
+        after: page::after(call, None)?,
         size: page::size(call)?,
         filter: Some(by(side, one.row.id)),
         tags: None,
     };
     let found = call.admin.store().page(&select).await?;
-    let offset = found.rows.last().map(|kept| kept.row.id).filter(|_| found.more).map(page::offset);
+    let offset = found.rows.last().map(|kept| kept.row.id).filter(|_| found.more);
+    let offset = offset.map(|last| page::offset(last, None));
     let others = others(call, side.other(), found.rows.iter().map(|kept| &kept.row)).await?;
     let mut body = json!({ side.other().collection(): others, "next": null });
     if let Some(offset) = offset {

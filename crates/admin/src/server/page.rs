@@ -24,17 +24,25 @@ pub(crate) fn size(call: &Call<'_>) -> Result<usize, Refusal> {
     }
 }
 
-/// Behind which entity the page begins.
-pub(crate) fn after(call: &Call<'_>) -> Result<Option<Uuid>, Refusal> {
+/// Behind which entity the page begins. `of` is the entity below which the list is, where an offset tells it: decK asks for
+/// the targets of one upstream with the offset of another, which then means the beginning.
+pub(crate) fn after(call: &Call<'_>, of: Option<Uuid>) -> Result<Option<Uuid>, Refusal> {
     let Some(offset) = call.argument("offset") else { return Ok(None) };
-    let bytes = URL_SAFE_NO_PAD.decode(offset).ok();
-    let id = bytes.and_then(|bytes| Uuid::from_slice(&bytes).ok());
-    id.map(Some).ok_or_else(|| Refusal::Offset(offset.chars().take(100).collect()))
+    let wrong = || Refusal::Offset(offset.chars().take(100).collect());
+    let bytes = URL_SAFE_NO_PAD.decode(offset).map_err(|_| wrong())?;
+    let (last, owner) = bytes.split_at_checked(16).ok_or_else(wrong)?;
+    let last = Uuid::from_slice(last).map_err(|_| wrong())?;
+    match of {
+        Some(of) => Ok((owner == of.as_bytes()).then_some(last)),
+        None if owner.is_empty() => Ok(Some(last)),
+        _ => Err(wrong()),
+    }
 }
 
 /// The offset of the page behind an entity.
-pub(crate) fn offset(last: Uuid) -> String {
-    URL_SAFE_NO_PAD.encode(last)
+pub(crate) fn offset(last: Uuid, of: Option<Uuid>) -> String {
+    let owner = of.as_ref().map_or(&[][..], |of| &of.as_bytes()[..]);
+    URL_SAFE_NO_PAD.encode([&last.as_bytes()[..], owner].concat())
 }
 
 /// The tags that are asked for: `a,b` is both, `a/b` is one of them.

@@ -1,13 +1,14 @@
 //! Rows → entities as answers show them.
 //!
-//! Owns: what is added (the server names of a certificate) and what is hidden (fields that only one flavour of the router
-//! has). Must not know: how answers are sent.
+//! Owns: what is added (the server names of a certificate, older names in the configuration of plugins), what is told of
+//! now (the seconds that a key is still valid), and what is hidden (fields that only one flavour of the router has). Must
+//! not know: how answers are sent.
 
 use std::collections::HashMap;
 
 use postern_config::store::Row;
 use postern_model::Kind;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::Refusal;
 use super::{About, Admin, snis};
@@ -21,7 +22,7 @@ pub(crate) async fn entities(admin: &Admin, kind: Kind, rows: Vec<Row>) -> Resul
     };
     let hidden = hidden_fields(kind, &admin.node().about());
     let show = |row: Row| {
-        let mut body = row.body;
+        let mut body = as_of_now(admin, kind, row.body);
         hidden.iter().for_each(|field| {
             body.remove(*field);
         });
@@ -34,6 +35,26 @@ pub(crate) async fn entities(admin: &Admin, kind: Kind, rows: Vec<Row>) -> Resul
         Value::Object(body)
     };
     Ok(rows.into_iter().map(show).collect())
+}
+
+/// The fields of an entity as of now: older names beside the newer ones, and a `ttl` that runs.
+pub(crate) fn as_of_now(admin: &Admin, kind: Kind, mut body: Map<String, Value>) -> Map<String, Value> {
+    if kind.is_plugin() {
+        let schema =
+            body.get("name").and_then(Value::as_str).and_then(|name| admin.node().plugins().schema(name));
+        if let (Some(schema), Some(Value::Object(config))) = (schema, body.get_mut("config")) {
+            schema.add_older_names(config);
+        }
+    }
+    let number = |name: &str| body.get(name).and_then(Value::as_i64);
+    if let (Some(ttl), Some(created)) = (number("ttl"), number("created_at"))
+        && ttl > 0
+        && kind.collection() == "keyauth_credentials"
+    {
+        let left = created.saturating_add(ttl).saturating_sub(admin.now()).max(0);
+        body.insert("ttl".to_owned(), left.into());
+    }
+    body
 }
 
 /// Fields that are not shown: decK would send a priority along with every route.

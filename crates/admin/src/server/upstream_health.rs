@@ -4,12 +4,13 @@
 
 use axum::response::IntoResponse;
 use http::StatusCode;
-use postern_config::store::Filter;
+use postern_config::store::{Filter, Row};
 use postern_model::Kind;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::call::{Answered, Call, ok};
-use super::crud::{all, named, parent_id, place};
+use super::crud::{named, parent_id, place, rows};
 use super::error::Refusal;
 use super::{AddressHealth, TargetHealth, page};
 
@@ -20,9 +21,9 @@ fn upstreams() -> Result<Kind, Refusal> {
 /// `/upstreams/{}/targets/all`
 pub(crate) async fn all_targets(call: &Call<'_>) -> Answered {
     let id = parent_id(call, upstreams()?).await?;
-    let filter = Filter::RefersTo { field: "upstream".to_owned(), id };
-    let targets = all(call.admin, "targets", Some(filter)).await?;
-    page::page(call, "", targets.into_iter().map(|row| row.body.into()).collect(), None)
+    let (targets, offset) = targets(call, id).await?;
+    let data = targets.into_iter().map(|row| row.body.into()).collect();
+    page::page(call, &format!("/upstreams/{id}/targets/all"), data, offset)
 }
 
 /// `/upstreams/{}/health`: of its targets, or with `balancer_health=1` of itself.
@@ -39,8 +40,7 @@ pub(crate) async fn health(call: &Call<'_>) -> Answered {
         };
         return ok(json!({ "data": { "id": id, "health": health }, "node_id": node_id, "next": null }));
     }
-    let filter = Filter::RefersTo { field: "upstream".to_owned(), id };
-    let targets = all(call.admin, "targets", Some(filter)).await?;
+    let (targets, offset) = targets(call, id).await?;
     let known = known.unwrap_or_default().targets;
     let data: Vec<Value> = targets
         .into_iter()
@@ -56,7 +56,19 @@ pub(crate) async fn health(call: &Call<'_>) -> Answered {
             body.into()
         })
         .collect();
-    ok(json!({ "data": data, "node_id": node_id, "next": null }))
+    let mut told = json!({ "data": data, "node_id": node_id, "next": null });
+    if let Some(offset) = offset {
+        told["next"] = page::next(call, &format!("/upstreams/{id}/health"), &offset).into();
+        told["offset"] = offset.into();
+    }
+    ok(told)
+}
+
+/// The targets of an upstream that the page has, and the offset of the next page.
+async fn targets(call: &Call<'_>, upstream: Uuid) -> Result<(Vec<Row>, Option<String>), Refusal> {
+    let kind = Kind::named("targets").ok_or(Refusal::Unexpected)?;
+    let filter = Filter::RefersTo { field: "upstream".to_owned(), id: upstream };
+    rows(call, kind, Some(filter), Some(("upstream", upstream))).await
 }
 
 fn details(health: &TargetHealth) -> Value {

@@ -41,9 +41,11 @@ pub(crate) async fn example(api: &Api, kind: &str, name: &str) -> Example {
     let consumer =
         async || made(api, "/consumers", json!({"username": format!("{name}-consumer-{kind}")})).await;
     match kind {
-        "services" => {
-            of("/services", json!({"name": name, "url": "https://h.example/p"}), json!({"retries": 1}))
-        }
+        "services" => of(
+            "/services",
+            json!({"name": name, "protocol": "https", "host": "h.example", "path": "/p"}),
+            json!({"retries": 1}),
+        ),
         "routes" => {
             let service = made(api, "/services", json!({"host": "h"})).await;
             let body =
@@ -139,6 +141,7 @@ fn holds(large: &Value, small: &Value) -> bool {
     match (large, small) {
         (Value::Object(large), Value::Object(small)) => small.iter().all(|(key, value)| {
             matches!(key.as_str(), "password" | "url")
+                || key == "ttl" && large[key].as_i64() < value.as_i64()
                 || key == "name" && value == "any"
                 || large.get(key).is_some_and(|large| key == "target" || holds(large, value))
         }),

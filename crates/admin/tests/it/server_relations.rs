@@ -139,10 +139,24 @@ async fn targets_and_their_health() {
     assert_eq!(api.get("/upstreams/u/targets/a").await.body["target"], "a:8000");
     assert_eq!(api.ask("POST", "/upstreams/u/targets", json!({"target": "a:8000"})).await.status, 409);
     api.done("PATCH", "/upstreams/u/targets/b:1", json!({"weight": 0})).await;
-    // decK asks with the offset of another upstream.
-    let all =
-        api.get(&format!("/upstreams/{upstream}/targets?size=1&offset=AAAAAAAAAAAAAAAAAAAAAA")).await.body;
-    assert_eq!((all["data"].as_array().unwrap().len(), all.get("offset")), (2, None));
+    // In pages, each of them; decK asks with the offset of another upstream, which means the first page.
+    for list in ["targets", "targets/all", "health"] {
+        let first = api.get(&format!("/upstreams/{upstream}/{list}?size=1")).await.body;
+        let second = api.get(first["next"].as_str().unwrap()).await.body;
+        let names = [&first, &second].map(|page| page["data"][0]["target"].as_str().unwrap().to_owned());
+        assert!(
+            names.contains(&"a:8000".to_owned()) && names.contains(&"b:1".to_owned()),
+            "{list}: {names:?}"
+        );
+        assert_eq!((second.get("offset"), &second["next"]), (None, &Value::Null), "{list}");
+        let offset = first["offset"].as_str().unwrap();
+        let of_other = api.get(&format!("/upstreams/{other}/{list}?offset={offset}")).await.body;
+        assert_eq!(of_other["data"], json!([]), "{list}");
+        api.done("POST", "/upstreams/v/targets", json!({"target": "c:1"})).await;
+        let of_other = api.get(&format!("/upstreams/{other}/{list}?offset={offset}")).await.body;
+        assert_eq!(of_other["data"].as_array().unwrap().len(), 1, "{list}");
+        api.done("DELETE", "/upstreams/v/targets/c:1", Value::Null).await;
+    }
     assert_eq!(api.get("/upstreams/u/targets/all").await.body["data"].as_array().unwrap().len(), 2);
     let health = api.get("/upstreams/u/health").await.body;
     let states: Vec<_> = health["data"]
@@ -199,9 +213,22 @@ async fn what_deck_sends_comes_back_as_it_is() {
         .collect();
     let mut shown: Vec<_> = put["config"].as_object().unwrap().keys().cloned().collect();
     shown.sort();
-    let mut expected = names.clone();
+    let older =
+        config["shorthand_fields"].as_array().unwrap().iter().flat_map(|f| f.as_object().unwrap().keys());
+    let mut expected: Vec<_> = names.iter().chain(older).cloned().collect();
     expected.sort();
-    assert_eq!(shown, expected, "every field of the schema, and none besides");
+    assert_eq!(shown, expected, "every field of the schema, its older names, and none besides");
+    assert_eq!((&put["config"]["redis_port"], &put["config"]["redis"]["port"]), (&json!(6379), &json!(6379)));
+    // What was read is taken back as it is; where the two differ, it is refused.
+    let path = format!("/plugins/{}", id(3));
+    assert_eq!(api.done("PUT", &path, put.clone()).await.body["config"], put["config"]);
+    let older = api.done("PATCH", &path, json!({"config": {"redis_host": "h"}})).await.body;
+    assert_eq!(
+        (&older["config"]["redis_host"], &older["config"]["redis"]["host"]),
+        (&json!("h"), &json!("h"))
+    );
+    let both = json!({"config": {"redis_host": "h", "redis": {"host": "i"}}});
+    assert_eq!(api.ask("PATCH", &path, both).await.status, 400);
     let vault = json!({"id": id(4), "name": "env", "prefix": "my-env", "config": {"prefix": "A_"}});
     let vault = api.done("PUT", &format!("/vaults/{}", id(4)), vault).await.body;
     assert_eq!(vault["config"], json!({"prefix": "A_"}));

@@ -57,6 +57,33 @@ async fn documents_have_a_tag_and_are_refused_whole() {
     let flat = refused.body["flattened_errors"].as_array().unwrap();
     let types: Vec<_> = flat.iter().map(|entity| entity["entity_type"].as_str().unwrap()).collect();
     assert_eq!(types, ["service", "route"], "{flat:?}");
+    let nested = "_format_version: \"3.0\"\nservices:\n- name: s\n  host: h\n  routes:\n  - name: r\n    paths: [/]\n    \
+                  plugins:\n    - {name: cors, id: 00000000-0000-4000-8000-000000000001, tags: ['k8s-name:x'], \
+                  config: {max_age: x, methods: [GET, 1]}}\n  tags: [a]\nconsumers:\n- username: u\n  plugins: [{name: acl, config: {}}]\n";
+    let refused = api.raw("POST", "/config?flatten_errors=1", &yaml, nested).await.body;
+    let flat = refused["flattened_errors"].as_array().unwrap();
+    let cors = flat.iter().find(|told| told["entity_name"] == "cors").unwrap_or_else(|| panic!("{refused}"));
+    assert_eq!(cors["entity_type"], "plugin");
+    assert_eq!(cors["entity_id"], "00000000-0000-4000-8000-000000000001");
+    assert_eq!(cors["entity_tags"], json!(["k8s-name:x"]));
+    assert_eq!(cors["entity"]["config"], json!({"max_age": "x", "methods": ["GET", 1]}));
+    let fields: Vec<_> =
+        cors["errors"].as_array().unwrap().iter().map(|e| (&e["type"], &e["field"])).collect();
+    let (field, max_age, method) = (json!("field"), json!("config.max_age"), json!("config.methods.2"));
+    assert_eq!(fields, [(&field, &max_age), (&field, &method)], "{cors}");
+    assert!(
+        flat.iter().any(|told| told["entity_name"] == "acl" && told["entity_type"] == "plugin"),
+        "{flat:?}"
+    );
+    let service = json!({"services": [{"name": "s", "retries": "x", "tags": ["a"], "routes": [{"paths": ["/"]}]}],
+        "_format_version": "3.0"});
+    let refused = api.ask("POST", "/config?flatten_errors=1", service).await.body;
+    let told = &refused["flattened_errors"][0];
+    assert_eq!(
+        told["entity"],
+        json!({"name": "s", "retries": "x", "tags": ["a"]}),
+        "without what stands in it"
+    );
     assert_eq!(api.get("/config").await.body["config"], DOCUMENT);
     let with =
         |tag: &str| [("content-type", "application/yaml"), ("if-match", tag)].map(|(a, b)| (a, b.to_owned()));

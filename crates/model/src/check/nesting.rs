@@ -169,7 +169,7 @@ impl Walk<'_> {
             return;
         };
         let path = format!("{path}.{name}");
-        let Some(items) = entry.value.as_list() else {
+        let Some(items) = entry.value.items() else {
             self.expected(&path, &entry.value, "a list of mappings");
             return;
         };

@@ -274,7 +274,7 @@ fn yaml_1_1_truths_count_in_boolean_fields_only() {
 #[test]
 fn everything_is_told_at_once() {
     let said =
-        said("vaults:\n- {name: env, prefix: A}\nservces: []\nplugins: [{a: '{vault://'}]\nroutes: {}\n");
+        said("vaults:\n- {name: env, prefix: A}\nservces: []\nplugins: [{a: '{vault://'}]\nroutes: {a: b}\n");
     let lines: Vec<_> = said.iter().map(|line| line.split(':').next().unwrap_or_default()).collect();
     assert_eq!(lines, ["3", "4", "5", "5", "6"], "{said:?}");
 }

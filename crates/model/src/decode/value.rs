@@ -26,12 +26,10 @@ impl<'a> Decoder<'a, '_> {
             Type::Array(element) => self.list(node, element, "a list"),
             Type::Set(element) => self.list(node, element, "a set"),
             Type::Map(keys, values) => self.map(node, keys, values),
-            Type::Record(fields) => match node.as_map() {
-                Some(_) => {
-                    Value::Record(Record::new(self.fields(Some(node), node.position(), fields, false, &[])))
-                }
-                None => self.wrong(node, "a record"),
-            },
+            Type::Record(fields) if node.is_mapping() => {
+                Value::Record(Record::new(self.fields(Some(node), node.position(), fields, false, &[])))
+            }
+            Type::Record(_) => self.wrong(node, "a record"),
             Type::Foreign(collection) => self.foreign(node, collection),
             Type::Any => self.any(node),
         };
@@ -118,7 +116,7 @@ impl<'a> Decoder<'a, '_> {
     }
 
     fn list(&mut self, node: &'a Node, element: &'static Field, kind: &str) -> Value {
-        let Some(items) = node.as_list() else {
+        let Some(items) = node.items() else {
             let of = if matches!(element.ty, Type::String) { " of strings" } else { "" };
             return self.wrong(node, &format!("{kind}{of}"));
         };
@@ -137,7 +135,10 @@ impl<'a> Decoder<'a, '_> {
     }
 
     fn map(&mut self, node: &'a Node, keys: &'static Field, values: &'static Field) -> Value {
-        let Some(entries) = node.as_map() else { return self.wrong(node, "a map") };
+        if !node.is_mapping() {
+            return self.wrong(node, "a map");
+        }
+        let entries = node.as_map().unwrap_or_default();
         let mut pairs = Vec::with_capacity(entries.len());
         for entry in entries {
             let key = Value::Text(Text::from(&*entry.key.text));

@@ -187,6 +187,24 @@ impl Node {
         self.as_scalar().is_some_and(|scalar| scalar.kind == Kind::Null)
     }
 
+    /// Whether it is a mapping, or `[]`: with nothing in them, a list and a mapping are one thing, as they are in Lua.
+    pub(crate) fn is_mapping(&self) -> bool {
+        match self.value() {
+            Value::Map(_) => true,
+            Value::List(items) => items.is_empty(),
+            Value::Scalar(_) => false,
+        }
+    }
+
+    /// The items of a list; of `{}` none.
+    pub fn items(&self) -> Option<&[Self]> {
+        match self.value() {
+            Value::List(items) => Some(items),
+            Value::Map(entries) if entries.is_empty() => Some(&[]),
+            _ => None,
+        }
+    }
+
     /// The entry with this key, if it is a mapping that has it.
     pub fn entry(&self, key: &str) -> Option<&Entry> {
         self.as_map()?.iter().find(|entry| &*entry.key.text == key)

@@ -195,7 +195,7 @@ impl Reader<'_> {
     }
 
     fn entities(&mut self, name: &str, node: &Node) -> Vec<Node> {
-        let Some(items) = node.as_list() else {
+        let Some(items) = node.items() else {
             self.expected(name, node, "a list of mappings");
             return Vec::new();
         };

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::definition::{CREATED_AT, Definition, ID, MAY_HIDE, TAGS, UPDATED_AT};
 use super::{Foreign, rule};
 use crate::field::{Check, Field, Rule, Schema};
-use crate::value::Text;
+use crate::value::{Record, Text};
 
 /// Somebody who sends requests.
 #[derive(Clone, Debug, Deserialize)]
@@ -164,11 +164,7 @@ pub const CONSUMER_GROUP: Schema = Schema {
         ID,
         CREATED_AT,
         UPDATED_AT,
-        Field::string("name")
-            .required()
-            .unique()
-            .rules(&[Rule::LengthMin(1), Rule::Custom(rule::name)])
-            .doc("The name, by which others refer to it."),
+        Field::string("name").required().unique().rules(TEXT).doc("The name, by which others refer to it."),
         TAGS,
     ],
     checks: &[],
@@ -227,9 +223,7 @@ pub const JWT_SECRET: Schema = Schema {
         CONSUMER_FIELD,
         Field::string("key").required().unique().rules(TEXT).doc("The issuer that a token must name."),
         Field::string("secret").secret().rules(TEXT).doc("The key of signatures with a shared secret."),
-        Field::string("rsa_public_key")
-            .rules(&[Rule::Custom(rule::public_key)])
-            .doc("The public key of all other signatures, as PEM."),
+        Field::string("rsa_public_key").doc("The public key of all other signatures, as PEM."),
         Field::string("algorithm")
             .required()
             .default_text("HS256")
@@ -237,8 +231,17 @@ pub const JWT_SECRET: Schema = Schema {
             .doc("The algorithm of its signatures."),
         TAGS,
     ],
-    checks: &[],
+    checks: &[Check::Custom(key_of_algorithm)],
 };
+
+/// The public key counts only where the algorithm has one: with a shared secret, anything may stand there, as in Kong.
+fn key_of_algorithm(secret: &Record) -> Result<(), (&'static str, String)> {
+    const FIELD: &str = "rsa_public_key";
+    match secret.get(FIELD).filter(|_| !secret.text("algorithm").is_some_and(|name| name.starts_with("HS"))) {
+        Some(key) => rule::public_key(key).map_err(|message| (FIELD, message)),
+        None => Ok(()),
+    }
+}
 
 /// Kong's list.
 const JWT_ALGORITHMS: &[&str] = &[

@@ -188,28 +188,27 @@ fn tls_fields(service: &Record) -> Result<(), (&'static str, String)> {
     }
 }
 
-/// Spells `url` out.
+/// Spells `url` out. What it says counts, whatever stands beside it in the fields that it is short for, as in Kong.
 fn rewrite(node: &Node, _: Option<FormatVersion>, path: &str, report: &mut Report) -> Option<Node> {
-    let url = node.get("url")?;
-    let mut wrong = |at: &Node, message: String| {
+    let url = &node.entry("url")?.value;
+    if url.is_null() {
+        return Some(edited(node, &["url"], Vec::new()));
+    }
+    let mut wrong = |message: String| {
         let hint = "say it with protocol, host, port and path";
-        report.push(Violation::error(format!("{path}.url"), Some(at.position()), message).with_hint(hint));
+        report.push(Violation::error(format!("{path}.url"), Some(url.position()), message).with_hint(hint));
         // The host is not missed as well.
-        let host = Entry { key: Key::made("host", at.position()), value: at.text_at("unknown".to_owned()) };
+        let host = Entry { key: Key::made("host", url.position()), value: url.text_at("unknown".to_owned()) };
         Some(edited(node, &["url"], if node.get("host").is_none() { vec![host] } else { Vec::new() }))
     };
-    if let Some(name) = ["protocol", "host", "port", "path"].into_iter().find(|name| node.get(name).is_some())
-    {
-        return wrong(url, format!("url and {name} are given; they mean the same"));
-    }
     let Some(text) = url.as_str() else {
-        return wrong(url, format!("expected a string, got {}", url.type_name()));
+        return wrong(format!("expected a string, got {}", url.type_name()));
     };
     if postern_secrets::Template::has_reference(text) {
-        return wrong(url, "must not be a reference to a secret".to_owned());
+        return wrong("must not be a reference to a secret".to_owned());
     }
     let Some(parts) = parts(text) else {
-        return wrong(url, "invalid url: expected protocol://host[:port][/path]".to_owned());
+        return wrong("invalid url: expected protocol://host[:port][/path]".to_owned());
     };
     let value = |name: &str, value: Node| Entry { key: Key::made(name, url.position()), value };
     let mut entries = vec![
@@ -217,9 +216,13 @@ fn rewrite(node: &Node, _: Option<FormatVersion>, path: &str, report: &mut Repor
         value("host", url.text_at(parts.host.to_owned())),
         value("port", url.number_at(parts.port)),
     ];
-    entries.extend(parts.path.map(|path| value("path", url.text_at(path.to_owned()))));
-    // What is null there is not given; clients say `"host": null` beside a url.
-    Some(edited(node, &["url", "protocol", "host", "port", "path"], entries))
+    let mut replaced = vec!["url", "protocol", "host", "port"];
+    // A url without a path says nothing of the path.
+    if let Some(path) = parts.path {
+        entries.push(value("path", url.text_at(path.to_owned())));
+        replaced.push("path");
+    }
+    Some(edited(node, &replaced, entries))
 }
 
 struct Parts<'a> {
@@ -229,16 +232,18 @@ struct Parts<'a> {
     path: Option<&'a str>,
 }
 
-/// The parts of a URL without user, query and fragment, none of which a service can have.
+/// The parts of a URL. The authority ends where path, query or fragment begin; a service has neither of the last two, so
+/// that they are dropped, as Kong does. A user, which it cannot have either, is refused: it would be a password in vain.
 fn parts(url: &str) -> Option<Parts<'_>> {
     let (protocol, rest) = url.split_once("://")?;
-    if rest.contains(['?', '#', '@']) {
-        return None;
-    }
+    let rest = &rest[..rest.find(['?', '#']).unwrap_or(rest.len())];
     let (authority, path) = match rest.find('/') {
         Some(start) => (&rest[..start], Some(&rest[start..])),
         None => (rest, None),
     };
+    if authority.contains('@') {
+        return None;
+    }
     let (host, port) =
         match authority.rsplit_once(':').filter(|(host, _)| !host.starts_with('[') || host.ends_with(']')) {
             Some((host, port)) => (host, Some(port)),

@@ -58,7 +58,8 @@ fn as_kong_shows_plugins_and_vaults() {
     assert_eq!(field(config, "extra")["values"]["type"], "string");
     assert_eq!(
         config["shorthand_fields"],
-        json!([{ "redis_host": { "type": "string", "deprecation": { "replaced_with": [{ "path": ["redis", "host"] }] } } }])
+        json!([{ "redis_host": { "type": "string", "deprecation": { "replaced_with": [{ "path": ["redis", "host"] }] },
+            "translate_backwards": ["redis", "host"] } }])
     );
     let vault = of_vault_kind(Kind::Hcv);
     assert_eq!(field(field(&vault, "config"), "port")["default"], 8200);

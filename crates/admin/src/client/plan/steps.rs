@@ -46,8 +46,15 @@ impl<'a> Maker<'a> {
     /// What makes a present entity what it should be; nothing where it is that.
     pub(super) fn update(&self, index: usize, at: usize) -> Option<Step> {
         let (one, existing) = (&self.identified.entities[index], &self.present.entities[at]);
-        let old = canonical(existing.kind, &existing.body, self.schemas);
+        let mut old = canonical(existing.kind, &existing.body, self.schemas);
         let new = canonical(one.kind, &one.body, self.schemas);
+        // A gateway tells the seconds that remain of those that were set.
+        let ttl = |body: &Body| body.get("ttl").and_then(Json::as_i64);
+        if let (Some(remain), Some(wanted)) = (ttl(&old), ttl(&new))
+            && remain <= wanted
+        {
+            old.insert("ttl".to_owned(), wanted.into());
+        }
         let differs = old != new && kinds::place(one.kind) != Place::Member;
         differs.then(|| self.write(Action::Update, one, Some(existing), old.into()))
     }

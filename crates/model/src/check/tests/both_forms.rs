@@ -248,7 +248,7 @@ fn who_refers_to_whom() {
             &["2:26: consumer_group_plugins[0].consumer_group: required field missing"],
         ),
         (
-            "services: [{host: h, routes: {}}]",
+            "services: [{host: h, routes: {a: b}}]",
             &["2:30: services[0].routes: expected a list of mappings, got a mapping"],
         ),
         (

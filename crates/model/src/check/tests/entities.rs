@@ -155,9 +155,9 @@ fn refused() {
         ),
         ("services: [{host: h, id: x}]", "2:26: services[0].id", "expected a valid UUID"),
         (
-            "services: [{url: 'http://h', host: i}]",
+            "services: [{url: 'http://u:p@h/', host: i}]",
             "2:18: services[0].url",
-            "url and host are given; they mean the same",
+            "invalid url: expected protocol://host[:port][/path]",
         ),
         (
             "services: [{url: h}]",
@@ -464,4 +464,78 @@ fn the_environment_is_not_quoted() {
         let violations = checked(yaml).expect_err(yaml);
         assert!(!format!("{violations:?}").contains("s3cret"), "{yaml}: {violations:?}");
     }
+}
+
+/// `url` counts, whatever stands beside it in the fields that it is short for.
+#[test]
+fn a_url_beside_the_fields_that_it_stands_for() {
+    let cases: &[(&str, (&str, &str, i64, Option<&str>))] = &[
+        ("{url: 'http://h.test:4000/socket', protocol: ws}", ("http", "h.test", 4000, Some("/socket"))),
+        ("{url: 'http://h.test:3000/', port: 3001, host: i, path: /x}", ("http", "h.test", 3000, Some("/"))),
+        ("{url: 'https://h.test', port: 80}", ("https", "h.test", 443, None)),
+        ("{url: 'https://h.test', path: /kept}", ("https", "h.test", 443, Some("/kept"))),
+        ("{url: 'http://h.test', host: null, port: null}", ("http", "h.test", 80, None)),
+        ("{url: null, host: h.test}", ("http", "h.test", 80, None)),
+        ("{url: 'https://h.test/npm/@scope/pkg'}", ("https", "h.test", 443, Some("/npm/@scope/pkg"))),
+        ("{url: 'http://h.test/a?x=1'}", ("http", "h.test", 80, Some("/a"))),
+        ("{url: 'http://h.test/a#b/@c?d'}", ("http", "h.test", 80, Some("/a"))),
+        ("{url: 'http://h.test?x=/@'}", ("http", "h.test", 80, None)),
+    ];
+    for (service, (protocol, host, port, path)) in cases {
+        let all = checked(&format!("services: [{service}]")).expect(service);
+        let record = &all.snapshot.services[0].record;
+        assert_eq!(
+            (record.text("protocol"), record.text("host")),
+            (Some(*protocol), Some(*host)),
+            "{service}"
+        );
+        assert_eq!(
+            (record.get("port"), record.text("path")),
+            (Some(&crate::Value::Integer(*port)), *path),
+            "{service}"
+        );
+    }
+}
+
+/// `[]` where a mapping is meant and `{}` where a list is are both the empty table.
+#[test]
+fn empty_lists_and_mappings_are_one_thing() {
+    let yaml = "consumers: {}\nservices: [{host: h, routes: {}, tags: {}}]\n\
+                routes: [{paths: [/], headers: [], hosts: {}}]\n\
+                upstreams: [{name: u, healthchecks: [], targets: {}}]\nplugins: [{name: cors, config: []}]";
+    let all = checked(yaml).expect("each of them is right");
+    let json = all.snapshot.routes[0].record.to_json();
+    assert_eq!((&json["headers"], &json["hosts"]), (&serde_json::json!({}), &serde_json::json!([])));
+    assert_eq!(all.snapshot.upstreams[0].record.to_json()["healthchecks"]["active"]["timeout"], 1);
+    assert!(!checked("routes: [{paths: [/], headers: [a]}]").is_ok());
+    assert!(!checked("routes: [{paths: {a: b}}]").is_ok());
+}
+
+/// Neither a name of a group nor a label of a host is looked at for what Kong does not look at.
+#[test]
+fn names_as_kong_takes_them() {
+    let long = format!("{}.example", "a".repeat(64));
+    let key = "-----BEGIN PUBLIC KEY-----\\nAAAA\\n-----END PUBLIC KEY-----";
+    let fine = [
+        "consumer_groups: [{name: 'Custom Web Services'}]".to_owned(),
+        format!("services: [{{host: {long}}}]"),
+        format!("routes: [{{hosts: [{long}, '*.{long}', '{long}:80'], snis: [{long}], paths: [/]}}]"),
+        format!("upstreams: [{{name: {long}, targets: [{{target: '{long}:80'}}]}}]"),
+        "consumers: [{username: u, jwt_secrets: [{key: k, secret: s, rsa_public_key: x}]}]".to_owned(),
+        format!(
+            "consumers: [{{username: u, jwt_secrets: [{{key: k, algorithm: RS256, rsa_public_key: \"{key}\"}}]}}]"
+        ),
+    ];
+    for yaml in fine {
+        checked(&format!("{yaml}")).expect(&yaml);
+    }
+    assert_eq!(
+        said(
+            "consumers: [{username: u, jwt_secrets: [{key: k, secret: s, algorithm: RS256, rsa_public_key: x}]}]"
+        ),
+        [
+            "2:95: consumers[0].jwt_secrets[0].rsa_public_key: invalid key: expected PEM text that begins with \
+             -----BEGIN PUBLIC KEY-----"
+        ]
+    );
 }

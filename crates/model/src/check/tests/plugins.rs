@@ -103,7 +103,7 @@ fn plugins_that_are_wrong() {
             &["2:42: plugins[0].config.max_age: value must be greater than 0"],
         ),
         ("plugins: [{name: cors, config: {max_ag: 0}}]", &["2:33: plugins[0].config.max_ag: unknown field"]),
-        ("plugins: [{name: cors, config: []}]", &["2:32: plugins[0].config: expected a record, got a list"]),
+        ("plugins: [{name: cors, config: [a]}]", &["2:32: plugins[0].config: expected a record, got a list"]),
         (
             "plugins: [{name: cors, protocols: [ws]}]",
             &["2:35: plugins[0].protocols: expected one of: grpc, grpcs, http, https"],
@@ -140,7 +140,7 @@ fn plugins_that_are_wrong() {
         ),
         (
             "plugins: [{name: key-auth, config: {redis_host: a, redis: {host: b}}}]",
-            &["2:37: plugins[0].config: both redis_host and redis.host are given; they mean the same"],
+            &["2:37: plugins[0].config: both redis_host and redis.host are given, and their values differ"],
         ),
         (
             "plugins: [{name: key-auth, config: {key_names: [], redis_host: 1, redis: {prt: 2}}}]",
@@ -186,4 +186,19 @@ fn a_filled_configuration_obeys_its_rules_too() {
     let fill = |text: &str| plugins[0].fill(&[text.into()]).map(|plugin| plugin.config);
     assert_eq!(fill("short").expect("fine").text("realm"), Some("short"));
     assert_eq!(fill("much too long").expect_err("long"), "config.realm: length must be at most 10");
+}
+
+/// Kong dumps both names: equal values mean one thing, and null is not given.
+#[test]
+fn older_names_beside_the_newer_ones() {
+    let host = |config: &str| {
+        let all = checked(&format!("plugins: [{{name: key-auth, config: {config}}}]"));
+        let json = all.expect(config).snapshot.plugins[0].record.to_json();
+        json["config"]["redis"]["host"].clone()
+    };
+    assert_eq!(host("{redis_host: a, redis: {host: a}}"), "a");
+    assert_eq!(host("{redis_host: null, redis: {host: a}}"), "a");
+    assert_eq!(host("{redis_host: a, redis: {host: null}}"), "a");
+    assert_eq!(host("{redis_host: null}"), serde_json::Value::Null);
+    assert_eq!(host("{redis_host: a, redis: null}"), "a");
 }
