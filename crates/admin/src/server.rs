@@ -71,7 +71,7 @@ use uuid::Uuid;
 
 pub use derived::settle;
 pub use guard::{AdminOptions, AdminToken, TokenValue};
-pub use listen::{AdminListener, AdminTls, Bounds, Listening, StartError, start, start_within};
+pub use listen::{AdminListener, AdminTls, Bounds, Listening, StartError, refuse_open, start, start_within};
 pub use row::row;
 
 /// The version of Kong whose Admin API this is. decK and others choose by it what they send.

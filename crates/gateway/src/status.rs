@@ -3,8 +3,10 @@
 //! Owns: these pages. Must not know: requests of users. It never shows a value of a secret, only how references stand.
 
 mod metrics;
+mod tls;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -20,8 +22,11 @@ use postern_secrets::rotate::ReferenceState;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
+use self::tls::TlsListener;
 use crate::broken;
+use crate::own_tls;
 use crate::report::Failure;
 use crate::serve::Serve;
 
@@ -39,7 +44,12 @@ struct Context {
 }
 
 /// Starts to listen.
-pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> Result<Status> {
+pub(crate) async fn start(
+    listeners: &[Listener],
+    certificate: Option<&(PathBuf, PathBuf)>,
+    apply: Arc<Apply<Serve>>,
+) -> Result<Status> {
+    let tls = acceptor(listeners, certificate)?;
     let ending = Arc::new(AtomicBool::new(false));
     let context = Context { apply, ending: Arc::clone(&ending) };
     let pages = Router::new()
@@ -49,11 +59,6 @@ pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> R
         .with_state(context);
     let mut status = Status { addresses: Vec::new(), ending, tasks: Vec::new() };
     for listener in listeners {
-        if listener.tls {
-            return Err(
-                Failure::new("status_listen: TLS is not supported yet", "leave out the word ssl").into()
-            );
-        }
         let failed = |error: std::io::Error| {
             let reason = postern_secrets::io_reason(&error);
             Failure::new(
@@ -64,13 +69,33 @@ pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> R
         let socket = bind(listener.address).map_err(failed)?;
         status.addresses.push(socket.local_addr().map_err(failed)?);
         let pages = pages.clone();
+        let tls = tls.clone().filter(|_| listener.tls);
         status.tasks.push(tokio::spawn(async move {
-            if let Err(error) = axum::serve(socket, pages).await {
+            let served = match tls {
+                None => axum::serve(socket, pages).await,
+                Some(acceptor) => axum::serve(TlsListener::start(socket, acceptor), pages).await,
+            };
+            if let Err(error) = served {
                 tracing::error!(%error, "the status listener ended");
             }
         }));
     }
     Ok(status)
+}
+
+/// How TLS is spoken, where a listener speaks it.
+///
+/// # Errors
+/// The certificate cannot be used.
+pub(crate) fn acceptor(
+    listeners: &[Listener],
+    certificate: Option<&(PathBuf, PathBuf)>,
+) -> Result<Option<TlsAcceptor>, Failure> {
+    if !listeners.iter().any(|listener| listener.tls) {
+        return Ok(None);
+    }
+    let config = own_tls::server("status_ssl", certificate, None)?;
+    Ok(Some(TlsAcceptor::from(Arc::new(config))))
 }
 
 /// Beside a node that ends while this one starts, as traffic's listeners do.

@@ -78,7 +78,7 @@ impl Debug for AdminTls {
 pub enum StartError {
     /// Whoever reaches the address could do everything.
     #[error(
-        "the Admin API would be open to whoever reaches {0}: there is neither a token nor a client certificate"
+        "anyone who can reach {0} could change the configuration: neither a token nor a client certificate is required"
     )]
     Open(SocketAddr),
     /// The address cannot be had.
@@ -95,7 +95,7 @@ impl StartError {
     /// What to do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Open(_) => "give it a token, verify client certificates, or listen on 127.0.0.1",
+            Self::Open(_) => "set admin_token, verify client certificates (admin_ssl_client_ca), or set admin_listen to 127.0.0.1",
             Self::Listen { .. } => "admin_listen says where",
         }
     }
@@ -132,9 +132,7 @@ pub async fn start_within(admin: Admin, bounds: Bounds) -> Result<Listening, Sta
         let is_known = !options.tokens.is_empty()
             || options.insecure
             || listener.tls.as_ref().is_some_and(|tls| tls.verifies_clients);
-        if !is_known && !address.ip().to_canonical().is_loopback() {
-            return Err(StartError::Open(address));
-        }
+        refuse_open(address, is_known)?;
         let failed = |source| StartError::Listen { address, source };
         let socket = bind(address).map_err(failed)?;
         sockets.push((socket.local_addr().map_err(failed)?, socket, listener.tls.clone()));
@@ -146,6 +144,18 @@ pub async fn start_within(admin: Admin, bounds: Bounds) -> Result<Listening, Sta
         listening.tasks.push(tokio::spawn(accept(socket, acceptor, Arc::clone(&listening.places))));
     }
     Ok(listening)
+}
+
+/// Refuses an address that others than this machine may reach, unless requests must show who they are. `is_known`: they must,
+/// or the operator wants it so.
+///
+/// # Errors
+/// [`StartError::Open`].
+pub fn refuse_open(address: SocketAddr, is_known: bool) -> Result<(), StartError> {
+    match is_known || address.ip().to_canonical().is_loopback() {
+        true => Ok(()),
+        false => Err(StartError::Open(address)),
+    }
 }
 
 /// Beside a node that ends while this one starts, as the listeners of traffic do.

@@ -28,5 +28,6 @@ mod lying_servers;
 mod plugin_secrets;
 mod real_parts;
 mod start;
+mod start_settings;
 mod tutorial;
 mod violations;
