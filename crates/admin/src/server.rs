@@ -69,6 +69,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Mutex, Semaphore};
 use uuid::Uuid;
 
+pub use audit::AuditLog;
 pub use derived::settle;
 pub use guard::{AdminOptions, AdminToken, TokenValue};
 pub use listen::{AdminListener, AdminTls, Bounds, Listening, StartError, refuse_open, start, start_within};
