@@ -5,11 +5,11 @@
 //! out and counted, and no request waits.
 
 use std::cell::RefCell;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -41,20 +41,42 @@ pub(crate) struct Log {
 
 /// The thread that writes.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub struct Writer {
     out: Option<SyncSender<Vec<u8>>>,
     left_out: Arc<AtomicU64>,
+    reopen: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     /// Opens the file and starts the thread.
-    pub(crate) fn start(path: &Path) -> std::io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn start(path: &Path) -> std::io::Result<Self> {
+        let file = open(path)?;
         let (out, batches) = sync_channel(WAITING);
-        let thread =
-            std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(file, batches))?;
-        Ok(Self { out: Some(out), left_out: Arc::default(), thread: Some(thread) })
+        let (path, reopen) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&reopen);
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write(&path, file, batches, &asked))?;
+        Ok(Self { out: Some(out), left_out: Arc::default(), reopen, thread: Some(thread) })
+    }
+
+    /// Has the file opened again: it may have been moved away, as logrotate does.
+    pub fn reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+        // Wakes the thread; where the queue is full, it is awake.
+        let _ = self.out.as_ref().map(|out| out.try_send(Vec::new()));
+    }
+
+    /// Writes a line, with its end. Where the disk does not keep up, it is left out.
+    pub fn line(&self, line: String) {
+        let full = self.out.as_ref().is_some_and(|out| out.try_send(line.into_bytes()).is_err());
+        if full && self.left_out.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!("a log file cannot be written fast enough; lines are left out");
+        }
     }
 
     /// An end for a worker.
@@ -73,11 +95,24 @@ impl Drop for Writer {
     }
 }
 
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the thread owns them")]
-fn write(mut file: std::fs::File, batches: Receiver<Vec<u8>>) {
+fn write(path: &Path, mut file: File, batches: Receiver<Vec<u8>>, reopen: &AtomicBool) {
     while let Ok(batch) = batches.recv() {
+        if reopen.swap(false, Ordering::AcqRel) {
+            match open(path) {
+                Ok(new) => file = new,
+                Err(error) => {
+                    let error = postern_secrets::io_reason(&error);
+                    tracing::error!(path = %path.display(), error, "cannot open a log file again");
+                }
+            }
+        }
         if let Err(error) = file.write_all(&batch) {
-            tracing::warn!(error = postern_secrets::io_reason(&error), "cannot write the access log");
+            tracing::warn!(error = postern_secrets::io_reason(&error), "cannot write a log file");
         }
     }
 }
@@ -122,10 +157,12 @@ fn as_nginx(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
     let _ = write!(lines, "{} - - [", view.client.ip);
     let _ = now().format_into(lines, TIME);
     let _ = write!(lines, "] \"{} ", view.method);
-    escape(lines, exchange.target.path().as_bytes());
+    let redaction = &exchange.worker.options.redaction;
+    let shown = |text| redaction.text(view, text);
+    escape(lines, shown(exchange.target.path().into()).as_bytes());
     if let Some(query) = exchange.target.query() {
         lines.push(b'?');
-        escape(lines, exchange.worker.options.redaction.query(view, query).as_bytes());
+        escape(lines, shown(redaction.query(view, query)).as_bytes());
     }
     let _ = write!(lines, " {:?}\" {} {} \"", view.client.version, summary.status.as_u16(), summary.sent);
     header(lines, exchange, REFERER);
@@ -136,7 +173,16 @@ fn as_nginx(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
 
 fn header(lines: &mut Vec<u8>, exchange: &Exchange, name: HeaderName) {
     match exchange.view.headers.get(name) {
-        Some(value) => escape(lines, value.as_bytes()),
+        Some(value) => {
+            let redaction = &exchange.worker.options.redaction;
+            match redaction.met_any(&exchange.view) {
+                false => escape(lines, value.as_bytes()),
+                true => {
+                    let text = String::from_utf8_lossy(value.as_bytes());
+                    escape(lines, redaction.text(&exchange.view, text).as_bytes());
+                }
+            }
+        }
         None => lines.push(b'-'),
     }
 }
@@ -154,8 +200,10 @@ fn escape(lines: &mut Vec<u8>, text: &[u8]) {
 /// One JSON object a line.
 fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
     let view = &exchange.view;
+    let redaction = &exchange.worker.options.redaction;
+    let shown = |text| redaction.text(view, text);
     let text = |name: HeaderName| {
-        view.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        view.headers.get(name).map(|value| shown(String::from_utf8_lossy(value.as_bytes())).into_owned())
     };
     let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
     let line = json!({
@@ -164,8 +212,8 @@ fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
         "client_ip": view.client.ip.to_string(),
         "method": view.method.as_str(),
         "host": view.client.host,
-        "path": exchange.target.path(),
-        "query": exchange.target.query().map(|query| exchange.worker.options.redaction.query(view, query)),
+        "path": shown(exchange.target.path().into()),
+        "query": exchange.target.query().map(|query| shown(redaction.query(view, query))),
         "protocol": format!("{:?}", view.client.version),
         "status": summary.status.as_u16(),
         "source": match summary.source {
@@ -178,7 +226,7 @@ fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
         "route": view.route.as_ref().map(|route| route.name.clone().unwrap_or_else(|| route.id.to_string())),
         "service": view.service.as_ref().map(|service| service.name.clone().unwrap_or_else(|| service.id.to_string())),
         "consumer": view.consumer.as_ref().map(|consumer| consumer.id.to_string()),
-        "target": exchange.upstream.picked.as_ref().map(|picked| picked.target.to_string()),
+        "target": exchange.upstream.picked.as_ref().map(|picked| shown(picked.target.to_string().into())),
         "tries": exchange.upstream.tries,
         "referer": text(REFERER),
         "user_agent": text(USER_AGENT),
@@ -215,5 +263,20 @@ mod tests {
         drop(log);
         drop(writer);
         assert_eq!(std::fs::read_to_string(path).unwrap(), "one\n");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_opened_again_when_that_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
+        let writer = Writer::start(&path).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        writer.reopen();
+        let log = writer.log(false).unwrap();
+        log.lines.borrow_mut().extend_from_slice(b"two\n");
+        drop(log);
+        drop(writer);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "two\n");
+        assert_eq!(std::fs::read_to_string(moved).unwrap(), "");
     }
 }
