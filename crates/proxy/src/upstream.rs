@@ -24,6 +24,7 @@ use crate::health::Outcome;
 use crate::live::{Route, Service};
 use crate::phases::gateway;
 pub(crate) use connect::Local;
+use connect::NoConnection;
 use request::Parts;
 pub(crate) use send::Answered;
 use send::{Reach, send};
@@ -43,6 +44,9 @@ pub(crate) async fn ask(
     let (mut tried, mut body) = (Tried::default(), body);
     let most = service.retries.saturating_add(1);
     let logs = exchange.running.logs();
+    let sent_host = exchange.view.headers.get(header::HOST).filter(|_| keeps_host && service.tls.is_some());
+    let sent_name = sent_host.and_then(|host| host.to_str().ok());
+    let sent_name = sent_name.map(|host| exchange.worker.pool.names.of_host(host));
     loop {
         let began = logs.then(Instant::now);
         let Some(picked) = service.balancer.pick(&key, &tried) else {
@@ -64,7 +68,8 @@ pub(crate) async fn ask(
             });
         }
         exchange.times.left.get_or_insert(asked);
-        let outcome = send(&exchange.worker, &Reach::new(service, &picked), request).await;
+        let outcome =
+            send(&exchange.worker, &Reach::new(service, &picked, sent_name.as_ref()), request).await;
         let thought = asked.elapsed();
         let failure = match outcome {
             Ok(answered) => {
@@ -84,7 +89,11 @@ pub(crate) async fn ask(
             return Err(gateway(StatusCode::BAD_REQUEST));
         }
         let (status, outcome) = (failure.status(), failure.outcome());
-        service.balancer.report(&picked, outcome, thought);
+        // A client that chooses the name must not be able to take a peer down by one that its certificate lacks.
+        let is_blameless = failure.is_of_handshake() && keeps_host && !host_changed;
+        if !is_blameless {
+            service.balancer.report(&picked, outcome, thought);
+        }
         note(exchange, route, &picked, &failure);
         tried.add(&picked);
         let unsent = failure.unsent(is_idempotent(&exchange.view.method), again);
@@ -129,7 +138,7 @@ fn note(exchange: &mut Exchange, route: &Route, picked: &Picked, failure: &Failu
 #[derive(Debug)]
 enum Failure {
     /// No connection; the request was not sent and is given back.
-    Connect(Box<Request<ToUpstream>>, String),
+    Connect(Box<Request<ToUpstream>>, NoConnection),
     /// A connection, or a response, took too long. The request is given back where nothing of it was sent.
     Timeout(Option<Box<Request<ToUpstream>>>),
     /// The connection broke.
@@ -160,8 +169,15 @@ impl Failure {
     fn reason(&self) -> &str {
         match self {
             Self::Timeout(_) => "it took too long",
-            Self::Connect(_, reason) | Self::Broken(reason) | Self::Malformed(reason) => reason,
+            Self::Connect(_, NoConnection { reason, .. })
+            | Self::Broken(reason)
+            | Self::Malformed(reason) => reason,
         }
+    }
+
+    /// Whether the peer was there, and TLS failed.
+    fn is_of_handshake(&self) -> bool {
+        matches!(self, Self::Connect(_, NoConnection { handshake: true, .. }))
     }
 
     /// What may be sent to another peer: a request of which nothing was sent, or, if that does no harm, a `copy` of one

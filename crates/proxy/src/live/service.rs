@@ -12,6 +12,7 @@ use rustls::ClientConfig;
 
 use crate::balance::Balancer;
 use crate::framing;
+use crate::pool::server_name;
 use crate::timed::Limits;
 
 /// What requests need of a service.
@@ -25,6 +26,8 @@ pub(crate) struct Service {
     pub(crate) tls: Option<(Arc<ClientConfig>, u64)>,
     /// What upstreams are told in `Host`, unless the route keeps the client's or the target has a name of its own.
     pub(crate) host: Option<HeaderValue>,
+    /// The server name that goes with it, where that is not the target's.
+    pub(crate) server_name: Option<Arc<str>>,
 }
 
 impl Service {
@@ -52,6 +55,7 @@ impl Service {
             ),
             tls,
             host,
+            server_name: upstream_host.map(|host| server_name(host).into()),
         }
     }
 
