@@ -57,7 +57,10 @@ pub(crate) async fn ask(
         let may_again = exchange.upstream.tries < most;
         let again = if may_again { body.again() } else { None };
         let parts = Parts::new(exchange, service, &picked, keeps_host, speaks);
-        let request = parts.with(body).map_err(gateway)?;
+        let request = match parts.with(body) {
+            Ok(request) => request,
+            Err(status) => return Err(cannot_be_made(exchange, route, status)),
+        };
         let asked = Instant::now();
         if let Some(began) = began {
             exchange.upstream.tried.push(Try {
@@ -114,6 +117,22 @@ fn key(exchange: &Exchange, service: &Service) -> Key {
         query: view.query.as_deref(),
         capture: &capture,
     })
+}
+
+/// The answer where plugins left something that cannot be sent.
+fn cannot_be_made(exchange: &Exchange, route: &Route, status: StatusCode) -> Answer {
+    let reason = match status {
+        StatusCode::URI_TOO_LONG => {
+            "the path and the query are longer than 65534 bytes after plugins changed them"
+        }
+        StatusCode::BAD_GATEWAY => "the Host header is missing or has no host",
+        _ => "the path or the query has characters that a request cannot have",
+    };
+    if exchange.worker.tells(route.info.id) {
+        let request_id = &exchange.view.id;
+        tracing::warn!(%request_id, route = %route.info.id, reason, "the request to the upstream cannot be made");
+    }
+    gateway(status)
 }
 
 /// Tells of a peer that was asked in vain.
