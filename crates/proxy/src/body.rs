@@ -35,6 +35,9 @@ pub(crate) enum BodyError {
     /// The upstream's connection failed, or it sent nonsense.
     #[error("the upstream did not send all of its response")]
     Upstream(#[source] hyper::Error),
+    /// The upstream reset the stream before the end of its response.
+    #[error("the upstream reset its response before the end")]
+    Reset,
 }
 
 impl BodyError {
@@ -43,7 +46,7 @@ impl BodyError {
         match self {
             Self::Client(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+            Self::Upstream(_) | Self::Reset => StatusCode::BAD_GATEWAY,
         }
     }
 }

@@ -37,13 +37,7 @@ pub(crate) fn add(
     let ip =
         if client.ip == client.peer { connection.texts.peer.clone() } else { value(&client.ip.to_string()) };
     let headers = &mut request.headers;
-    let chain = match headers.get(names::FORWARDED_FOR) {
-        None => ip.clone(),
-        Some(chain) => {
-            HeaderValue::from_bytes(&[chain.as_bytes(), b", ", connection.texts.peer.as_bytes()].concat())
-                .unwrap_or_else(|_| ip.clone())
-        }
-    };
+    let chain = chain(headers, &connection.texts.peer).unwrap_or_else(|| ip.clone());
     let host = match headers.get(header::HOST) {
         Some(host) if host.as_bytes() == client.host.as_bytes() => host.clone(),
         _ => value(&client.host),
@@ -62,15 +56,26 @@ pub(crate) fn add(
     tell(names::FORWARDED_PORT, connection.texts.port.clone());
     tell(names::FORWARDED_PATH, value(&request.path));
     // The prefix that was cut off, as upstreams need it for links to themselves.
-    let prefix = found.path.filter(|length| strip_path && *length > 0).map(|length| &request.path[..length]);
+    // `/` is none, as in Kong.
+    let prefix = found.path.filter(|length| strip_path && *length > 1).map(|length| &request.path[..length]);
     match prefix {
-        Some("/") => tell(names::FORWARDED_PREFIX, HeaderValue::from_static("/")),
         Some(prefix) => tell(names::FORWARDED_PREFIX, value(prefix)),
         None if !trusted => drop(headers.remove(names::FORWARDED_PREFIX)),
         None => {}
     }
     headers.insert(names::REAL_IP, ip);
     headers.append(header::VIA, if client.version == http::Version::HTTP_2 { VIA_2 } else { VIA });
+}
+
+/// Everybody on the way, then our peer. Several lines are one list (RFC 9110, 5.3).
+fn chain(headers: &HeaderMap, peer: &HeaderValue) -> Option<HeaderValue> {
+    let mut said = headers.get_all(names::FORWARDED_FOR).iter();
+    let mut chain = said.next()?.as_bytes().to_vec();
+    for next in said.chain([peer]) {
+        chain.extend_from_slice(b", ");
+        chain.extend_from_slice(next.as_bytes());
+    }
+    HeaderValue::try_from(chain).ok()
 }
 
 /// Tells the client about the gateway, as far as the setting `headers` says so.

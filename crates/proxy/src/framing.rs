@@ -17,6 +17,10 @@ use http::{HeaderMap, Method, StatusCode, Version};
 
 use crate::options::RealIp;
 
+/// Header lines of one head, in either direction. What limits a head is its size; this is more lines than heads of the usual
+/// size have, and as many as Kong can be set to read.
+pub(crate) const FIELDS: usize = 1000;
+
 /// A head that may cross.
 #[derive(Debug, Default)]
 pub(crate) struct Head {
@@ -62,11 +66,24 @@ pub(crate) fn accept(parts: &mut Parts) -> Result<Head, StatusCode> {
     if parts.version < Version::HTTP_2 {
         // Nor do trailers of HTTP/1 cross.
         parts.headers.remove(header::TRAILER);
+    } else {
+        join_cookies(&mut parts.headers);
     }
     let grpc = parts.headers.get(header::CONTENT_TYPE).is_some_and(|value| {
         value.as_bytes().starts_with(b"application/grpc") && parts.version == Version::HTTP_2
     });
     Ok(Head { path, query, host, port, speaks: Speaks { websocket, grpc } })
+}
+
+/// HTTP/2 may send a cookie a field; to all others they are one, joined by `; ` (RFC 9113, 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut cookies = headers.get_all(header::COOKIE).iter();
+    let (Some(_), Some(_)) = (cookies.next(), cookies.next()) else { return };
+    let cookies: Vec<_> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(mut joined) = HeaderValue::from_bytes(&cookies.join(&b"; "[..])) {
+        joined.set_sensitive(true);
+        headers.insert(header::COOKIE, joined);
+    }
 }
 
 /// `chunked`, once, or nothing. hyper takes whatever ends in `chunked`; but what stands before it would be lost on the
@@ -278,6 +295,15 @@ pub(crate) fn accept_response(status: StatusCode, headers: &mut HeaderMap) -> Re
     Ok(())
 }
 
+/// Whether nobody can tell if more comes after this head: the answer to a HEAD that says nothing of a body. Servers that end
+/// such answers by closing the connection do so some time later, so it is not used again.
+pub(crate) fn ends_unclearly(method: &Method, status: StatusCode, headers: &HeaderMap) -> bool {
+    *method == Method::HEAD
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        && !headers.contains_key(header::CONTENT_LENGTH)
+        && !headers.contains_key(header::TRANSFER_ENCODING)
+}
+
 /// Removes from trailers, in either direction, what has a meaning only in a head: a parser that merges trailers into
 /// the head must not learn of a length, a host, a credential or a name of ours there (RFC 9110, 6.5.1).
 pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
@@ -396,6 +422,20 @@ mod tests {
     }
 
     #[test]
+    fn cookies_of_http2_are_one_field() {
+        let headers =
+            [("host", "a"), ("cookie", "a=1"), ("accept", "*/*"), ("cookie", "b=2; c=3"), ("cookie", "d=4")];
+        for (version, expected) in
+            [(Version::HTTP_2, &["a=1; b=2; c=3; d=4"][..]), (Version::HTTP_11, &["a=1", "b=2; c=3", "d=4"])]
+        {
+            let mut parts = parts(version, "http://a/", &headers);
+            accept(&mut parts).unwrap();
+            let cookies: Vec<_> = parts.headers.get_all(header::COOKIE).iter().collect();
+            assert_eq!(cookies, expected, "{version:?}");
+        }
+    }
+
+    #[test]
     fn one_encoding_or_400() {
         let cases: &[(&[&str], bool)] = &[
             (&[], true),
@@ -430,6 +470,25 @@ mod tests {
         for (headers, good) in cases {
             let mut headers = parts(Version::HTTP_11, "/", headers).headers;
             assert_eq!(accept_response(StatusCode::OK, &mut headers).is_ok(), *good, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn an_answer_to_head_says_how_long_it_would_be() {
+        let (ok, none) = (StatusCode::OK, StatusCode::NO_CONTENT);
+        for (method, status, headers, expected) in [
+            (Method::HEAD, ok, &[][..], true),
+            (Method::HEAD, ok, &[("content-length", "5")], false),
+            (Method::HEAD, ok, &[("transfer-encoding", "chunked")], false),
+            (Method::HEAD, none, &[], false),
+            (Method::GET, ok, &[], false),
+        ] {
+            let parts = parts(Version::HTTP_11, "/", headers);
+            assert_eq!(
+                ends_unclearly(&method, status, &parts.headers),
+                expected,
+                "{method} {status} {headers:?}"
+            );
         }
     }
 

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 
 use crate::body::ToUpstream;
 use crate::timed::Timing;
-pub(crate) use names::Names;
+pub(crate) use names::{Names, server_name};
 
 /// Idle HTTP/1 connections of one worker to all peers. Those that were unused for longest make room.
 const IDLE: usize = 8192;
@@ -145,12 +145,17 @@ impl<C: Lives, S: Lives + Clone> Pool<C, S> {
         if self.count.get() >= self.bounds.idle {
             self.make_room();
         }
-        let mut idle = self.idle.borrow_mut();
-        if idle.len() >= self.bounds.peers && !idle.contains_key(&key) {
-            idle.retain(|_, kept| !kept.is_empty());
-            if idle.len() >= self.bounds.peers {
-                return;
+        let is_full = |idle: &HashMap<_, _, _>| idle.len() >= self.bounds.peers && !idle.contains_key(&key);
+        if is_full(&self.idle.borrow()) {
+            self.idle.borrow_mut().retain(|_, kept| !kept.is_empty());
+            // Clients choose names (`preserve_host`): those of one must not keep out those of all others.
+            if is_full(&self.idle.borrow()) {
+                self.make_room();
             }
+        }
+        let mut idle = self.idle.borrow_mut();
+        if is_full(&idle) {
+            return;
         }
         let kept = idle.entry(key).or_default();
         if kept.len() >= self.most {

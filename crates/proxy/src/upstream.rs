@@ -24,6 +24,7 @@ use crate::health::Outcome;
 use crate::live::{Route, Service};
 use crate::phases::gateway;
 pub(crate) use connect::Local;
+use connect::NoConnection;
 use request::Parts;
 pub(crate) use send::Answered;
 use send::{Reach, send};
@@ -43,6 +44,9 @@ pub(crate) async fn ask(
     let (mut tried, mut body) = (Tried::default(), body);
     let most = service.retries.saturating_add(1);
     let logs = exchange.running.logs();
+    let sent_host = exchange.view.headers.get(header::HOST).filter(|_| keeps_host && service.tls.is_some());
+    let sent_name = sent_host.and_then(|host| host.to_str().ok());
+    let sent_name = sent_name.map(|host| exchange.worker.pool.names.of_host(host));
     loop {
         let began = logs.then(Instant::now);
         let Some(picked) = service.balancer.pick(&key, &tried) else {
@@ -53,7 +57,10 @@ pub(crate) async fn ask(
         let may_again = exchange.upstream.tries < most;
         let again = if may_again { body.again() } else { None };
         let parts = Parts::new(exchange, service, &picked, keeps_host, speaks);
-        let request = parts.with(body).map_err(gateway)?;
+        let request = match parts.with(body) {
+            Ok(request) => request,
+            Err(status) => return Err(cannot_be_made(exchange, route, status)),
+        };
         let asked = Instant::now();
         if let Some(began) = began {
             exchange.upstream.tried.push(Try {
@@ -64,7 +71,8 @@ pub(crate) async fn ask(
             });
         }
         exchange.times.left.get_or_insert(asked);
-        let outcome = send(&exchange.worker, &Reach::new(service, &picked), request).await;
+        let outcome =
+            send(&exchange.worker, &Reach::new(service, &picked, sent_name.as_ref()), request).await;
         let thought = asked.elapsed();
         let failure = match outcome {
             Ok(answered) => {
@@ -84,7 +92,11 @@ pub(crate) async fn ask(
             return Err(gateway(StatusCode::BAD_REQUEST));
         }
         let (status, outcome) = (failure.status(), failure.outcome());
-        service.balancer.report(&picked, outcome, thought);
+        // A client that chooses the name must not be able to take a peer down by one that its certificate lacks.
+        let is_blameless = failure.is_of_handshake() && keeps_host && !host_changed;
+        if !is_blameless {
+            service.balancer.report(&picked, outcome, thought);
+        }
         note(exchange, route, &picked, &failure);
         tried.add(&picked);
         let unsent = failure.unsent(is_idempotent(&exchange.view.method), again);
@@ -105,6 +117,22 @@ fn key(exchange: &Exchange, service: &Service) -> Key {
         query: view.query.as_deref(),
         capture: &capture,
     })
+}
+
+/// The answer where plugins left something that cannot be sent.
+fn cannot_be_made(exchange: &Exchange, route: &Route, status: StatusCode) -> Answer {
+    let reason = match status {
+        StatusCode::URI_TOO_LONG => {
+            "the path and the query are longer than 65534 bytes after plugins changed them"
+        }
+        StatusCode::BAD_GATEWAY => "the Host header is missing or has no host",
+        _ => "the path or the query has characters that a request cannot have",
+    };
+    if exchange.worker.tells(route.info.id) {
+        let request_id = &exchange.view.id;
+        tracing::warn!(%request_id, route = %route.info.id, reason, "the request to the upstream cannot be made");
+    }
+    gateway(status)
 }
 
 /// Tells of a peer that was asked in vain.
@@ -129,7 +157,7 @@ fn note(exchange: &mut Exchange, route: &Route, picked: &Picked, failure: &Failu
 #[derive(Debug)]
 enum Failure {
     /// No connection; the request was not sent and is given back.
-    Connect(Box<Request<ToUpstream>>, String),
+    Connect(Box<Request<ToUpstream>>, NoConnection),
     /// A connection, or a response, took too long. The request is given back where nothing of it was sent.
     Timeout(Option<Box<Request<ToUpstream>>>),
     /// The connection broke.
@@ -160,8 +188,15 @@ impl Failure {
     fn reason(&self) -> &str {
         match self {
             Self::Timeout(_) => "it took too long",
-            Self::Connect(_, reason) | Self::Broken(reason) | Self::Malformed(reason) => reason,
+            Self::Connect(_, NoConnection { reason, .. })
+            | Self::Broken(reason)
+            | Self::Malformed(reason) => reason,
         }
+    }
+
+    /// Whether the peer was there, and TLS failed.
+    fn is_of_handshake(&self) -> bool {
+        matches!(self, Self::Connect(_, NoConnection { handshake: true, .. }))
     }
 
     /// What may be sent to another peer: a request of which nothing was sent, or, if that does no harm, a `copy` of one

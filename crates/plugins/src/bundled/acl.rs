@@ -88,6 +88,10 @@ impl Plugin for Acl {
         let Some(consumer) = request.consumer.clone() else {
             return Answer::message(StatusCode::UNAUTHORIZED, "Unauthorized").into();
         };
+        if !self.is_to_deny && request.credential.is_none() && self.groups(&consumer).next().is_none() {
+            // An anonymous consumer in no group may have a credential and just not show it.
+            return Answer::message(StatusCode::UNAUTHORIZED, "Unauthorized").into();
+        }
         let is_listed = self.groups(&consumer).any(|group| self.groups.iter().any(|listed| listed == group));
         if is_listed == self.is_to_deny {
             return Answer::message(StatusCode::FORBIDDEN, "You cannot consume this service").into();
@@ -119,6 +123,7 @@ mod tests {
         consumer.groups = vec![(Uuid::from_u128(2), "gold".to_owned())];
         let mut request = Request::for_test();
         request.consumer = Some(Arc::new(consumer));
+        request.credential = Some(Uuid::from_u128(3));
         request
     }
 
@@ -142,6 +147,21 @@ mod tests {
             (json!({"deny": ["gold"], "include_consumer_groups": true}), &[], 403),
         ] {
             assert_eq!(status(config.clone(), &mut request(acls)).await, expected, "{config} {acls:?}");
+        }
+        for (config, acls, expected) in [
+            (json!({"allow": ["a"]}), &[][..], 401),
+            (json!({"allow": ["a"]}), &["b"], 403),
+            (json!({"allow": ["a"]}), &["a"], 200),
+            (json!({"deny": ["a"]}), &[], 200),
+            (json!({"deny": ["a"]}), &["a"], 403),
+        ] {
+            let mut anonymous = request(acls);
+            anonymous.credential = None;
+            assert_eq!(
+                status(config.clone(), &mut anonymous).await,
+                expected,
+                "anonymous: {config} {acls:?}"
+            );
         }
         let mut nobody = Request::for_test();
         assert_eq!(status(json!({"deny": ["a"]}), &mut nobody).await, 401, "nobody is in no group");

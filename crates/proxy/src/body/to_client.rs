@@ -68,6 +68,8 @@ pub(crate) struct FromUpstream {
     pub(crate) lease: Option<(Key, Connection)>,
     /// Whether trailers may follow.
     pub(crate) trailers: bool,
+    /// Whether it comes by HTTP/2.
+    pub(crate) http2: bool,
 }
 
 impl ToClient {
@@ -234,6 +236,8 @@ impl FromUpstream {
                 None
             }
             Some(frame) => Some(frame.map(without_forbidden).map_err(BodyError::Upstream)),
+            // hyper takes a reset with NO_ERROR for the end; it is one only after the end was sent (RFC 9113, 8.1).
+            None if self.http2 && !self.incoming.is_end_stream() => Some(Err(BodyError::Reset)),
             None => None,
         })
     }

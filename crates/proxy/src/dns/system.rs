@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hickory_resolver::config::{
-    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ServerOrderingStrategy,
+    ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts, ServerOrderingStrategy,
 };
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
@@ -29,6 +29,11 @@ impl System {
     /// # Errors
     /// [`DnsError::System`].
     pub fn new(settings: &Settings) -> Result<Self, DnsError> {
+        Self::with(settings, &std::fs::read("/etc/resolv.conf").unwrap_or_default())
+    }
+
+    /// With this `resolv.conf`, of which `search` and `ndots` count beside the settings' servers, too.
+    pub(super) fn with(settings: &Settings, resolv_conf: &[u8]) -> Result<Self, DnsError> {
         let system = |error: NetError| DnsError::System(error.to_string());
         let mut builder = if settings.servers.is_empty() {
             TokioResolver::builder_tokio().map_err(system)?
@@ -40,8 +45,16 @@ impl System {
                 });
                 NameServerConfig::new(server.ip(), true, connections.into())
             });
-            let config = ResolverConfig::from_parts(None, Vec::new(), servers.collect());
-            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+            let here = parsed(resolv_conf);
+            let (domain, search, ndots) = here.map_or_else(Default::default, |(config, options)| {
+                (config.domain().cloned(), config.search().to_vec(), Some(options.ndots))
+            });
+            let config = ResolverConfig::from_parts(domain, search, servers.collect());
+            let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
+            if let Some(ndots) = ndots {
+                builder.options_mut().ndots = ndots;
+            }
+            builder
         };
         let options = builder.options_mut();
         options.cache_size = 0;
@@ -55,6 +68,20 @@ impl System {
             if settings.hosts_file { Hosts::from_system().unwrap_or_default() } else { Hosts::default() };
         Ok(Self { resolver: builder.build().map_err(system)?, hosts })
     }
+}
+
+/// What a `resolv.conf` says, also where it names no server.
+#[cfg(not(target_vendor = "apple"))]
+fn parsed(resolv_conf: &[u8]) -> Option<(ResolverConfig, ResolverOpts)> {
+    // The library wants a server in it; it is not asked.
+    let with_server = [resolv_conf, b"\nnameserver 127.0.0.1\n"].concat();
+    hickory_resolver::system_conf::parse_resolv_conf(with_server).ok()
+}
+
+/// Here the library reads the system's own store instead.
+#[cfg(target_vendor = "apple")]
+fn parsed(_: &[u8]) -> Option<(ResolverConfig, ResolverOpts)> {
+    hickory_resolver::system_conf::read_system_conf().ok()
 }
 
 impl Ask for System {

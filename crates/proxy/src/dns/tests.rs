@@ -221,3 +221,25 @@ async fn a_server_whose_answer_changes() {
     let outcome = Dns::new(settings).unwrap().resolve("silent.test").await;
     assert!(matches!(outcome, Err(DnsError::Unanswered(_))), "{outcome:?}");
 }
+
+/// What the system says of short names counts whoever is asked.
+#[tokio::test]
+async fn short_names_are_searched_for() {
+    let server = server::Server::start().await;
+    server.set("app.corp.test", server::Reply::A(vec!["10.1.0.1"], 1));
+    server.set("app.ns", server::Reply::A(vec!["10.1.0.2"], 1));
+    server.set("app.ns.corp.test", server::Reply::A(vec!["10.1.0.3"], 1));
+    let settings = Settings { servers: vec![server.address], hosts_file: false, ..Settings::default() };
+    for (resolv_conf, name, expected) in [
+        ("", "app", None),
+        ("search corp.test\n", "app", Some("10.1.0.1")),
+        ("nameserver 10.255.255.1\nsearch corp.test\n", "app", Some("10.1.0.1")),
+        ("search corp.test\n", "app.ns", Some("10.1.0.2")),
+        ("search corp.test\noptions ndots:5\n", "app.ns", Some("10.1.0.3")),
+    ] {
+        let system = system::System::with(&settings, resolv_conf.as_bytes()).unwrap();
+        let answer = Dns::with(system, settings.clone()).resolve(name).await;
+        let got = answer.ok().map(|answer| ips(&answer));
+        assert_eq!(got, expected.map(|ip| vec![ip.to_owned()]), "{resolv_conf:?} {name}");
+    }
+}

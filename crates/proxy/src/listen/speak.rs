@@ -49,7 +49,10 @@ pub(super) struct Speaker {
 impl Speaker {
     pub(super) fn new(limits: &Limits, certificates: &Arc<rustls::ServerConfig>) -> Self {
         let mut http1 = http1::Builder::new();
-        http1.max_buf_size(limits.head_size.max(8192)).max_header_size(limits.head_size);
+        http1
+            .max_buf_size(limits.head_size.max(8192))
+            .max_header_size(limits.head_size)
+            .max_headers(framing::FIELDS);
         let mut http2 = http2::Builder::new(Local);
         http2
             .timer(TokioTimer::new())

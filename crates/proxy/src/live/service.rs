@@ -13,6 +13,7 @@ use rustls::ClientConfig;
 
 use crate::balance::Balancer;
 use crate::framing;
+use crate::pool::server_name;
 use crate::timed::Limits;
 
 /// What requests need of a service.
@@ -28,6 +29,8 @@ pub(crate) struct Service {
     pub(crate) host: Option<HeaderValue>,
     /// What of it came from a vault; `None` for most.
     pub(crate) values: Option<Arc<SecretValues>>,
+    /// The server name that goes with it, where that is not the target's.
+    pub(crate) server_name: Option<Arc<str>>,
 }
 
 impl Service {
@@ -56,6 +59,7 @@ impl Service {
             tls,
             host,
             values: None,
+            server_name: upstream_host.map(|host| server_name(host).into()),
         }
     }
 

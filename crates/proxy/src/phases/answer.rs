@@ -31,7 +31,10 @@ pub(super) fn deliver(
     cookie: Option<HeaderValue>,
     upgrade: Option<OnUpgrade>,
 ) -> Reply {
-    let Answered { mut response, lease } = answered;
+    let Answered { mut response, mut lease } = answered;
+    if framing::ends_unclearly(&exchange.view.method, response.status(), response.headers()) {
+        lease = None;
+    }
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return match upgrade.filter(|_| tunnel::is_websocket(response.headers())) {
             Some(client) => tunnel::open(exchange, client, response),
@@ -44,6 +47,7 @@ pub(super) fn deliver(
     }
     let trailers = exchange.view.client.version == Version::HTTP_2;
     let (parts, incoming) = response.into_parts();
+    let http2 = parts.version == Version::HTTP_2;
     let mut response =
         view::Response { status: parts.status, headers: parts.headers, source: Source::Upstream };
     if let Some(cookie) = cookie {
@@ -59,7 +63,7 @@ pub(super) fn deliver(
     let status = response.status;
     let client = trailers.then(|| Arc::clone(&exchange.connection.timing));
     let finish = exchange.finish(status, Source::Upstream);
-    let body = FromUpstream { incoming, lease, trailers };
+    let body = FromUpstream { incoming, lease, trailers, http2 };
     assemble(status, response.headers, ToClient::upstream(body, filters.into_vec(), finish, client))
 }
 

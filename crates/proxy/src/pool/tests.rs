@@ -134,7 +134,7 @@ async fn peers_are_bounded() {
     assert_eq!(pool.idle.borrow().len(), 4);
     assert_eq!(all.iter().filter(|fake| fake.is_kept()).count(), 4);
     // A peer whose connections are all in use needs no place.
-    pool.take(key(1, 0, 0)).unwrap();
+    pool.take(key(8, 0, 0)).unwrap();
     pool.put(key(9, 0, 0), all[7].clone());
     assert!(all[7].is_kept());
 }
@@ -179,4 +179,45 @@ fn a_number_stands_for_one_name_for_ever() {
     names.tidy();
     assert_eq!(names.number(&stays), number, "it is in use");
     assert_eq!(names.len(), 1);
+}
+
+/// A client chooses these, where its `Host` is sent on.
+#[test]
+fn names_of_hosts() {
+    let names = Names::default();
+    for (host, name) in [
+        ("A.Example", "a.example"),
+        ("a.example:8443", "a.example"),
+        ("a.example.", "a.example"),
+        ("10.0.0.1:443", "10.0.0.1"),
+        ("[::1]:443", "::1"),
+        ("[::1]", "::1"),
+        ("::1", "::1"),
+    ] {
+        assert_eq!(&*names.of_host(host), name, "{host}");
+        assert!(Arc::ptr_eq(&names.of_host(host), &names.of_host(host)), "made once");
+    }
+    let [plain, spelled] = ["a.example", "A.Example:443"].map(|host| names.number(&names.of_host(host)));
+    assert_eq!(plain, spelled, "one name, one set of connections");
+    for number in 0..20_000 {
+        names.number(&names.of_host(&format!("{number}.example")));
+        assert!(names.len() <= 4100, "{}", names.len());
+    }
+    names.tidy();
+    names.tidy();
+    assert_eq!(names.len(), 0, "what is not sent any more is forgotten");
+}
+
+/// Peers under names that clients choose do not keep others out.
+#[tokio::test(start_paused = true)]
+async fn many_names_make_room() {
+    let pool = pool(4, Bounds { peers: 32, ..WIDE });
+    for name in 1..=1000 {
+        pool.put(key(1, 1, name), Fake::new(1));
+        tokio::time::advance(SECOND / 1000).await;
+        pool.now.set(Instant::now());
+    }
+    assert!(pool.take(key(1, 1, 1000)).is_some());
+    assert!(pool.take(key(1, 1, 1)).is_none());
+    assert!(pool.idle.borrow().len() <= 32);
 }

@@ -105,7 +105,13 @@ impl<'a> Parts<'a> {
     }
 }
 
+/// The longest path with its query that a request can have.
+const LONGEST_TARGET: usize = 65_534;
+
 fn target_of(text: Bytes) -> Result<PathAndQuery, StatusCode> {
+    if text.len() > LONGEST_TARGET {
+        return Err(StatusCode::URI_TOO_LONG);
+    }
     PathAndQuery::from_maybe_shared(text).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)
 }
 

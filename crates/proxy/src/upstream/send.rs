@@ -43,17 +43,20 @@ pub(super) struct Tls<'a> {
     pub(super) config: &'a Arc<ClientConfig>,
     /// Differs for all settings that may not share connections.
     pub(super) number: u64,
-    /// What is sent as the server name, and what the certificate is checked for where it is checked.
+    /// What is sent as the server name, and what the certificate is checked for where it is checked: the name in the `Host`
+    /// that is sent.
     pub(super) name: &'a Arc<str>,
 }
 
 impl<'a> Reach<'a> {
-    /// As a service says, to the peer that was chosen for it.
-    pub(super) fn new(service: &'a Service, picked: &'a Picked) -> Self {
+    /// As a service says, to the peer that was chosen for it. `sent`: the server name of a `Host` that is neither the
+    /// upstream's nor the peer's.
+    pub(super) fn new(service: &'a Service, picked: &'a Picked, sent: Option<&'a Arc<str>>) -> Self {
         let tls = service.tls.as_ref();
+        let name = sent.or(service.server_name.as_ref()).unwrap_or(&picked.name);
         Self {
             address: picked.address,
-            tls: tls.map(|(config, number)| Tls { config, number: *number, name: &picked.name }),
+            tls: tls.map(|(config, number)| Tls { config, number: *number, name }),
             http2: service.is_http2(),
             connect: service.connect,
             limits: service.limits,
@@ -101,7 +104,7 @@ pub(super) async fn send(
         Err(_) => return Err(Failure::Timeout(Some(Box::new(request)))),
     };
     send_on(connection, key, reach, request).await.map_err(|(failure, unsent)| match unsent {
-        Some(unsent) => Failure::Connect(unsent, "the connection was closed at once".to_owned()),
+        Some(unsent) => Failure::Connect(unsent, "the connection was closed at once".to_owned().into()),
         None => failure,
     })
 }
@@ -155,7 +158,7 @@ async fn send_http2(
         },
     };
     if send.ready().await.is_err() {
-        return Err(Failure::Connect(Box::new(request), "the connection is closed".to_owned()));
+        return Err(Failure::Connect(Box::new(request), "the connection is closed".to_owned().into()));
     }
     let answer = send.try_send_request(request);
     match reach.limits.between_reads() {
@@ -167,7 +170,7 @@ async fn send_http2(
     }
     .map(|response| Answered { response, lease: None })
     .map_err(|mut error| match error.take_message() {
-        Some(unsent) => Failure::Connect(Box::new(unsent), reason(error.error())),
+        Some(unsent) => Failure::Connect(Box::new(unsent), reason(error.error()).into()),
         None => Failure::Broken(reason(error.error())),
     })
 }

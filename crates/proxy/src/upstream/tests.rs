@@ -25,7 +25,7 @@ fn what_comes_of_a_failure() {
     type Case = (fn() -> Failure, Status, &'static str, Option<&'static str>, Option<&'static str>);
     let cases: [Case; 5] = [
         (
-            || Failure::Connect(unsent(), "why".to_owned()),
+            || Failure::Connect(unsent(), "why".to_owned().into()),
             Status::BAD_GATEWAY,
             "why",
             Some("unsent"),

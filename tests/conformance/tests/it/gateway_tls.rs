@@ -247,3 +247,52 @@ async fn a_kept_connection_serves_the_name_that_it_was_made_for() {
         assert!(first.take().iter().all(|seen| seen.sni.as_deref() == Some("a.example")), "{protocol}");
     }
 }
+
+/// The name that is sent, and that the certificate must have, is that of the `Host` that is sent: an upstream's
+/// `host_header`, the client's with `preserve_host`, or what a plugin wrote; also where the target is an address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_host_that_is_sent_is_the_name_that_is_verified() {
+    const ROOT: &str = "11111111-1111-4111-8111-111111111111";
+    let root = Ca::new("a root");
+    let (a, b) = (root.issue(&["a.example"]), root.issue(&["b.example"]));
+    let upstream = Recorder::by_name(&[("a.example", &a), ("b.example", &b)]).await;
+    let plain = Recorder::tls(&root.issue(&["127.0.0.1"]), None).await;
+    let to = |name: &str, preserve: bool, plugins: Value| {
+        json!({
+            "name": name, "host": name, "protocol": "https", "retries": 0,
+            "tls_verify": true, "ca_certificates": [ROOT], "plugins": plugins,
+            "routes": [{"name": name, "paths": [format!("/{name}")], "preserve_host": preserve}],
+        })
+    };
+    let targets = |upstream: &Recorder| json!([{"target": format!("127.0.0.1:{}", upstream.port())}]);
+    let writes = json!([{"name": "request-transformer", "config": {"add": {"headers": ["host:b.example"]},
+        "replace": {"headers": ["host:b.example"]}}}]);
+    let yaml = with_version(json!({
+        "ca_certificates": [{"id": ROOT, "cert": root.pem()}],
+        "upstreams": [
+            {"name": "header", "host_header": "a.example", "targets": targets(&upstream)},
+            {"name": "kept", "host_header": "a.example", "targets": targets(&upstream)},
+            {"name": "written", "targets": targets(&upstream)},
+            {"name": "address", "targets": targets(&plain)},
+        ],
+        "services": [
+            to("header", false, json!([])), to("kept", true, json!([])), to("written", false, writes),
+            to("address", false, json!([])),
+        ],
+    }));
+    let gateway = Postern::gateway(&yaml, &[]).await;
+    for (path, host, status, name) in [
+        ("/header", "c.example", 200, Some("a.example")),
+        ("/kept", "B.example:8443", 200, Some("b.example")),
+        ("/kept", "a.example", 200, Some("a.example")),
+        ("/kept", "c.example", 502, None),
+        ("/kept", "b.example", 200, Some("b.example")),
+        ("/written", "c.example", 200, Some("b.example")),
+        ("/address", "c.example", 200, None),
+    ] {
+        let got = Way::http(gateway.http).ask(get(host, path)).await.expect("an answer");
+        assert_eq!(got.status, status, "{path} {host}: {}\n{}", got.text(), gateway.log());
+        let seen = upstream.take().into_iter().chain(plain.take()).next();
+        assert_eq!(seen.and_then(|seen| seen.sni).as_deref(), name, "{path} {host}");
+    }
+}

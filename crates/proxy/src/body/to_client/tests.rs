@@ -1,12 +1,17 @@
 //! Bodies to clients: filters, trailers, ends.
 
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http2;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+use tokio::task::LocalSet;
 
 use super::*;
 use crate::body::double::answered;
+use crate::upstream::Local;
 
 async fn upstream(response: &'static str, trailers: bool) -> FromUpstream {
-    FromUpstream { incoming: answered(response).await, lease: None, trailers }
+    FromUpstream { incoming: answered(response).await, lease: None, trailers, http2: false }
 }
 
 /// Writes each piece twice, and a mark at the end.
@@ -113,4 +118,66 @@ async fn answers_of_our_own() {
     assert_eq!(body.collect().await.unwrap().to_bytes(), "hello");
     let mut filters = vec![twice("!"), twice("?")];
     assert_eq!(filtered(Bytes::from_static(b"a"), &mut filters), "aaaa!!?");
+}
+
+/// A frame of HTTP/2 on stream 1, or on none.
+fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = u8::try_from(payload.len()).unwrap();
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream], payload].concat()
+}
+
+/// What an HTTP/2 upstream sends after the head of its response, and the body, if that is a whole one.
+#[tokio::test]
+async fn a_reset_before_the_end_is_no_end() {
+    const DATA: u8 = 0;
+    const HEADERS: u8 = 1;
+    const RESET: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const NO_ERROR: &[u8] = &[0, 0, 0, 0];
+    const CANCEL: &[u8] = &[0, 0, 0, 8];
+    // `:status: 200`, from the static table; as trailers, `x: 1`.
+    const STATUS: &[u8] = &[0x88];
+    const TRAILER: &[u8] = &[0x00, 1, b'x', 1, b'1'];
+    let run = async {
+        for (sent, expected) in [
+            (vec![frame(DATA, 1, 1, b"hello")], Some("hello")),
+            (vec![frame(DATA, 1, 1, b"hello"), frame(RESET, 0, 1, NO_ERROR)], Some("hello")),
+            (vec![frame(DATA, 0, 1, b"hello"), frame(HEADERS, 5, 1, TRAILER)], Some("hello")),
+            (vec![frame(DATA, 0, 1, b"hello"), frame(DATA, 1, 1, b"")], Some("hello")),
+            (vec![frame(DATA, 0, 1, b"hello"), frame(RESET, 0, 1, NO_ERROR)], None),
+            (vec![frame(RESET, 0, 1, NO_ERROR)], None),
+            (vec![frame(DATA, 0, 1, b"hello"), frame(RESET, 0, 1, CANCEL)], None),
+        ] {
+            let (client, mut server) = duplex(64 * 1024);
+            let case = format!("{sent:?}");
+            let (mut send, connection) = http2::handshake(Local, TokioIo::new(client)).await.unwrap();
+            tokio::task::spawn_local(connection);
+            let request = http::Request::get("http://a/").body(Empty::<Bytes>::new()).unwrap();
+            let upstream = async {
+                server.write_all(&frame(SETTINGS, 0, 0, b"")).await.unwrap();
+                let mut preface = [0; 24];
+                server.read_exact(&mut preface).await.unwrap();
+                loop {
+                    let mut head = [0; 9];
+                    server.read_exact(&mut head).await.unwrap();
+                    let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+                    let mut payload = vec![0; usize::try_from(length).unwrap()];
+                    server.read_exact(&mut payload).await.unwrap();
+                    if head[3] == HEADERS {
+                        break;
+                    }
+                }
+                server.write_all(&frame(HEADERS, 4, 1, STATUS)).await.unwrap();
+                server
+            };
+            let (response, mut server) = tokio::join!(send.send_request(request), upstream);
+            server.write_all(&sent.concat()).await.unwrap();
+            let incoming = response.unwrap().into_body();
+            let kind = Kind::Upstream(FromUpstream { incoming, lease: None, trailers: true, http2: true });
+            let body = ToClient { kind, sent: 0, finish: None, room: None };
+            let got = body.collect().await.ok().map(http_body_util::Collected::to_bytes);
+            assert_eq!(got.as_deref(), expected.map(str::as_bytes), "{case}");
+        }
+    };
+    LocalSet::new().run_until(run).await;
 }

@@ -47,6 +47,11 @@ fn what_cannot_be_sent_is_refused() {
     let (asked, mut view) = (Uri::from_static("/"), View::for_test());
     let http2 = Parts { http2: true, ..parts(&view, &asked) };
     assert_eq!(http2.with(body("")).unwrap_err(), StatusCode::BAD_GATEWAY, "no host");
+    view.query = Some("x".repeat(LONGEST_TARGET - 2));
+    parts(&view, &asked).with(body("")).unwrap();
+    view.query = Some("x".repeat(900_000));
+    assert_eq!(parts(&view, &asked).with(body("")).unwrap_err(), StatusCode::URI_TOO_LONG);
+    view.query = None;
     view.path = "/a b".to_owned();
     let request = parts(&view, &asked).with(body(""));
     assert_eq!(request.unwrap_err(), StatusCode::INTERNAL_SERVER_ERROR, "a blank in the path");

@@ -51,6 +51,34 @@ fn request() -> Request<ToUpstream> {
     Request::builder().method("POST").uri("/").header("host", "a").body(body).unwrap()
 }
 
+/// What limits a head is its size.
+#[tokio::test]
+async fn a_response_with_many_lines() {
+    let run = async {
+        for lines in [0, 100, 150, 900] {
+            let (connection, mut server) = connection().await;
+            let lines_of: String = (0..lines).map(|line| format!("x-{line}: {line}\r\n")).collect();
+            let peer = async {
+                let mut buffer = [0; 1024];
+                let mut read = Vec::new();
+                while !read.ends_with(b"hello") {
+                    let count = server.read(&mut buffer).await.unwrap();
+                    read.extend_from_slice(&buffer[..count]);
+                }
+                let answer = format!("HTTP/1.1 200 OK\r\n{lines_of}content-length: 0\r\n\r\n");
+                server.write_all(answer.as_bytes()).await.unwrap();
+                server
+            };
+            let reach = reach(None);
+            let key = reach.key(&Names::default());
+            let (answered, _server) = tokio::join!(send_on(connection, key, &reach, request()), peer);
+            let Ok(answered) = answered else { panic!("{lines} lines") };
+            assert_eq!(answered.response.headers().len(), lines + 1);
+        }
+    };
+    LocalSet::new().run_until(run).await;
+}
+
 /// What a peer answers, and what comes of it: a status, or a failure and whether the request is given back.
 #[tokio::test]
 async fn what_comes_of_a_request() {
