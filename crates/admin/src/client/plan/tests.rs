@@ -201,9 +201,15 @@ proptest! {
 fn what_gateways_add_to_credentials_is_no_difference() {
     let there = present(&[
         ("consumers", json!({ "id": "c", "username": "u" })),
-        ("jwt_secrets", json!({ "id": "j", "key": "k", "secret": "s", "algorithm": "HS256", "consumer": { "id": "c" } })),
-        ("jwt_secrets", json!({ "id": "r", "key": "r", "secret": "gen", "algorithm": "RS256", "rsa_public_key": "P",
-            "consumer": { "id": "c" } })),
+        (
+            "jwt_secrets",
+            json!({ "id": "j", "key": "k", "secret": "s", "algorithm": "HS256", "consumer": { "id": "c" } }),
+        ),
+        (
+            "jwt_secrets",
+            json!({ "id": "r", "key": "r", "secret": "gen", "algorithm": "RS256", "rsa_public_key": "P",
+            "consumer": { "id": "c" } }),
+        ),
         ("keyauth_credentials", json!({ "id": "t", "key": "x", "ttl": 7, "consumer": { "id": "c" } })),
     ]);
     let yaml = |key: &str, ttl: u8| {
