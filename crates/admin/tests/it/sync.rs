@@ -233,7 +233,7 @@ async fn the_gateway_looks_at_each_entity() {
 #[tokio::test]
 async fn groups_that_are_looked_up() {
     let (_mock, address) = Mock::start().await;
-    let gateway = gateway(address);
+    let gateway = gateway(&address, None);
     let global = "_format_version: '3.0'\n_info: {select_tags: [global]}\nconsumer_groups: [{name: gold}]";
     let team = "_format_version: '3.0'\n_info:\n  select_tags: [team1]\n  default_lookup_tags: {consumer_groups: \
                 [global]}\nconsumers: [{username: alice, groups: [{name: gold}]}]";
