@@ -116,7 +116,7 @@ fn named<'a>(node: &'a Node, list: &str, key: &str) -> Option<&'a Node> {
         for item in entry.value.as_list().unwrap_or_default() {
             let is_it = |field: &&str| item.get(field).and_then(Node::as_str) == Some(key);
             if *entry.key.text == *list
-                && ["id", "name", "username", "prefix"].iter().any(|field| is_it(&field))
+                && ["id", "name", "username", "prefix"].iter().any(|field| is_it(field))
             {
                 return Some(item);
             }
