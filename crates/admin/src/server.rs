@@ -21,7 +21,7 @@
 //!  shown.rs       a row → what is shown of it; error.rs: what is answered when one of them refuses
 //! ```
 //!
-//! Beside entities: root.rs, tags.rs, schemas.rs, openapi.rs, groups.rs, upstream_health.rs, config.rs,
+//! Beside entities: root.rs, listeners.rs, tags.rs, schemas.rs, openapi.rs, groups.rs, upstream_health.rs, config.rs,
 //! flattened.rs, secrets.rs, events.rs,
 //! audit.rs. Must not know: how a configuration takes effect, how rows are kept. What the server asks of the node that it
 //! runs in is [`Node`].
@@ -41,6 +41,7 @@ mod generated;
 mod groups;
 mod guard;
 mod listen;
+mod listeners;
 mod merge;
 mod openapi;
 mod page;

@@ -28,6 +28,52 @@ pub fn of_entity(collection: &str) -> Option<Json> {
     Some(schema)
 }
 
+/// The schema of what Kong has as an entity and this gateway has not, or has in another way.
+pub fn of_other(name: &str) -> Option<Json> {
+    const ID: Field = Field::string("id").rules(&[Rule::Uuid]).auto();
+    const SECONDS: Field = Field::integer("").auto();
+    const CREATED: Field = Field { name: "created_at", ..SECONDS };
+    const UPDATED: Field = Field { name: "updated_at", ..SECONDS };
+    const TAGS: &[Field] = &[
+        Field::string("tag").required(),
+        Field::string("entity_name").required(),
+        Field::string("entity_id").required(),
+    ];
+    const WORKSPACES: &[Field] = &[
+        ID,
+        Field::string("name").required().unique(),
+        Field::string("comment"),
+        CREATED,
+        UPDATED,
+        Field::record("meta", &[Field::string("color"), Field::string("thumbnail")]),
+        Field::record("config", &[]),
+    ];
+    const DATA_PLANES: &[Field] = &[
+        ID,
+        Field::integer("last_seen").auto(),
+        Field::string("ip").required(),
+        Field::string("config_hash").rules(&[Rule::LengthMin(32), Rule::LengthMax(32)]),
+        Field::string("hostname").required(),
+        Field::string("version"),
+        Field::string("sync_status").required().default_text("unknown"),
+        UPDATED,
+        Field::record("labels", &[]),
+    ];
+    const PARAMETERS: &[Field] =
+        &[Field::string("key").required().unique(), Field::string("value").required(), CREATED];
+    let fields = match name {
+        "tags" => TAGS,
+        "workspaces" => WORKSPACES,
+        "clustering_data_planes" => DATA_PLANES,
+        "parameters" => PARAMETERS,
+        "filter_chains" | "oauth2_credentials" => {
+            entity::TABLE.iter().find(|definition| definition.collection == name)?.schema.fields
+        }
+        _ => return None,
+    };
+    Some(json!({ "entity_checks": [], "fields": self::fields(fields) }))
+}
+
 /// The schema of a plugin.
 pub fn of_plugin(plugin: &PluginSchema) -> Json {
     let foreign = |name: &str, collection: &str| {
@@ -139,7 +185,8 @@ fn descriptor(field: &'static Field) -> Json {
         Type::Any => say("type", "any".into()),
     }
     let flags = [
-        ("required", field.required),
+        // One that is there in any case, which clients must know when they compare.
+        ("required", field.required || matches!(field.default, crate::field::Default::Fields)),
         ("unique", field.unique),
         ("auto", field.auto),
         ("timestamp", field.auto && matches!(field.ty, Type::Integer)),

@@ -4,6 +4,7 @@
 //! not know: where either comes from, so that it makes no difference which is which.
 
 use postern_model::Kind;
+use postern_model::field::Default;
 use serde_json::{Number, Value as Json};
 
 use super::kinds::Body;
@@ -22,6 +23,14 @@ pub fn canonical(kind: Kind, body: &Body, schemas: &Schemas) -> Body {
     let entity = schemas.entity(kind);
     if let Some(entity) = entity {
         schema::fill_entity(entity, &mut body);
+    }
+    // Of other kinds no gateway's defaults are asked for; those that the table has are everybody's.
+    for field in kind.fields().iter().filter(|_| entity.is_none() && !kind.has_defaults()) {
+        if let Default::Text(text) = field.default
+            && body.get(field.name).is_none_or(Json::is_null)
+        {
+            body.insert(field.name.to_owned(), text.into());
+        }
     }
     let config = schemas.config(kind, &body);
     if kind.is_plugin() || kind.is_vault() {

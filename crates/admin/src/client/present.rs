@@ -76,8 +76,11 @@ pub async fn read(gateway: &Gateway, scope: &Scope) -> Result<Present, Problems>
     let mut found: Vec<Existing> = read.into_iter().flatten().collect();
     let inside = inside(gateway, scope, &found).await?;
     found.extend(inside);
+    let lookup = lookup(gateway, scope).await?;
     if Kind::known_as("consumers").is_some_and(|consumers| scope.holds(consumers)) {
         drop_orphans(&mut found);
+        let members = elsewhere(gateway, scope, &found, &lookup).await?;
+        found.extend(members);
     }
     // Of plugins that belong to a consumer nothing is known without it.
     if scope.skip_consumers {
@@ -86,7 +89,26 @@ pub async fn read(gateway: &Gateway, scope: &Scope) -> Result<Present, Problems>
         found.retain(|entity| !entity.kind.is_plugin() || !is_of_consumer(&entity.body));
     }
     found.sort_by_key(|entity| entity.kind.rank());
-    Ok(Present { entities: found, lookup: lookup(gateway, scope).await? })
+    Ok(Present { entities: found, lookup })
+}
+
+/// Who of the consumers that are looked after is in a group that may only be referred to: the consumer's file says so.
+async fn elsewhere(
+    gateway: &Gateway,
+    scope: &Scope,
+    found: &[Existing],
+    lookup: &[Existing],
+) -> Result<Vec<Existing>, Problems> {
+    let ids = |collection: &'static str| -> HashSet<&str> {
+        let of = found.iter().filter(move |entity| entity.kind.collection() == collection);
+        of.map(|entity| entity.id.as_str()).collect()
+    };
+    let (own, consumers) = (ids("consumer_groups"), ids("consumers"));
+    let groups = lookup.iter().filter(|one| one.kind.collection() == "consumer_groups");
+    let groups: Vec<Existing> = groups.filter(|group| !own.contains(group.id.as_str())).cloned().collect();
+    let mut members = inside(gateway, scope, &groups).await?;
+    members.retain(|member| referred(&member.body, "consumer").is_some_and(|id| consumers.contains(id)));
+    Ok(members)
 }
 
 /// Targets of upstreams and members of groups, which have no lists of their own.

@@ -81,6 +81,11 @@ pub(super) fn fill_config(schema: &Json, config: &mut Body) {
             };
             config.insert(name.to_owned(), value);
         }
+        // A gateway puts its defaults in place of null where there has to be something.
+        let is_required = field.get("required") == Some(&Json::Bool(true));
+        if is_record && is_required && config.get(name).is_some_and(Json::is_null) {
+            config.insert(name.to_owned(), Body::new().into());
+        }
         match config.get_mut(name) {
             Some(Json::Object(inner)) if is_record => fill_config(field, inner),
             Some(Json::Array(items)) => {
@@ -196,6 +201,10 @@ mod tests {
             ),
             json!({ "minute": null, "policy": null, "redis": { "port": 6379, "host": "h" },
                 "optional": { "a": "b" }, "list": [{ "n": 1 }, { "n": 2 }] })
+        );
+        assert_eq!(
+            filled(&schema, &json!({ "redis": null }))["redis"],
+            json!({ "port": 6379, "host": null })
         );
         let echoed = json!({ "redis_host": "old", "redis": { "host": "new", "port": 1 } });
         assert_eq!(filled(&schema, &echoed)["redis"], json!({ "host": "new", "port": 1 }));

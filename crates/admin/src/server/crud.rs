@@ -3,8 +3,8 @@
 //! Owns: what each method does with which path. Must not know: fields; there is one set of functions for all kinds.
 
 use axum::response::IntoResponse;
-use http::{Method, StatusCode};
-use postern_config::store::{Filter, Kept, Row, Select, Step, Write};
+use http::{HeaderValue, Method, StatusCode, header};
+use postern_config::store::{Expect, Filter, Kept, Row, Select, Step, StoreError, Write};
 use postern_model::Kind;
 use postern_model::entity::upstream::with_port;
 use uuid::Uuid;
@@ -150,7 +150,20 @@ async fn delete(call: &Call<'_>, kind: Kind, place: &Place, parent: Parent) -> A
         return Err(write::unsupported(kind, "remove", Some(place)));
     }
     match find(call.admin, kind, place, parent).await? {
+        Some(kept) if call.headers.contains_key(header::IF_MATCH) => {
+            write::expected(call, Some(&kept))?;
+            // Written as it is, which fails where somebody was faster, and deleted in one step.
+            let id = kept.row.id;
+            let same = Step::Put(kept.row, Expect::Version(kept.version));
+            let gone = Step::Delete { kind: kind.collection().to_owned(), id };
+            let write = Write { steps: vec![same, gone], revision: None, by: call.who.clone() };
+            call.admin.store().write(write).await.map_err(|error| match error {
+                StoreError::Stale => Refusal::Stale(StatusCode::PRECONDITION_FAILED),
+                error => Refusal::of_write(error, &[]),
+            })?;
+        }
         Some(kept) => remove(call, vec![(kind, kept.row.id)]).await?,
+        None if call.headers.contains_key(header::IF_MATCH) => write::expected(call, None)?,
         // What is not there need not be deleted; but below a parent Kong says so.
         None if parent.is_some() => return Err(Refusal::NotFound),
         None => {}
@@ -177,8 +190,10 @@ async fn foreign(call: &Call<'_>, child: Kind, to: Kind, field: &'static str) ->
 
 /// An entity as an answer.
 pub(crate) async fn answer(call: &Call<'_>, status: StatusCode, kind: Kind, row: Row) -> Answered {
+    let tag = HeaderValue::try_from(write::tag(&row)).map_err(|_| Refusal::Unexpected)?;
     let shown = shown::entities(call.admin, kind, vec![row]).await?.pop().ok_or(Refusal::Unexpected)?;
     let mut response = ok(shown)?;
+    response.headers_mut().insert(header::ETAG, tag);
     *response.status_mut() = status;
     Ok(response)
 }

@@ -115,9 +115,7 @@ fn named<'a>(node: &'a Node, list: &str, key: &str) -> Option<&'a Node> {
     for entry in entries.iter().filter(|entry| is_list_of_entities(&entry.key.text)) {
         for item in entry.value.as_list().unwrap_or_default() {
             let is_it = |field: &&str| item.get(field).and_then(Node::as_str) == Some(key);
-            if *entry.key.text == *list
-                && ["id", "name", "username", "prefix"].iter().any(|field| is_it(&field))
-            {
+            if *entry.key.text == *list && ["id", "name", "username", "prefix"].iter().any(is_it) {
                 return Some(item);
             }
             if let Some(found) = named(item, list, key) {

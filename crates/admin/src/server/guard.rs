@@ -179,12 +179,23 @@ impl Guard {
         let Some(origin) = origin else {
             let site = parts.headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
             let is_foreign = matches!(site, Some(b"cross-site" | b"same-site"));
+            // Browsers of old send a form of another page with nothing but its address.
+            let is_write = !matches!(parts.method, Method::GET | Method::HEAD | Method::OPTIONS);
+            let is_foreign = is_foreign || is_write && self.has_foreign_referer(parts);
             return if is_foreign { Err(FOREIGN) } else { Ok(()) };
         };
         let origin = origin.to_str().ok().filter(|_| more.is_none()).ok_or(FOREIGN)?;
         let authority = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
         let is_own = authority.is_some() && authority == host(parts);
         if is_own || self.is_listed(origin) { Ok(()) } else { Err(FOREIGN) }
+    }
+
+    fn has_foreign_referer(&self, parts: &Parts) -> bool {
+        let Some(referer) = parts.headers.get(header::REFERER) else { return false };
+        let referer = referer.to_str().unwrap_or_default();
+        let Some((scheme, rest)) = referer.split_once("://") else { return true };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        Some(authority) != host(parts) && !self.is_listed(&format!("{scheme}://{authority}"))
     }
 
     fn is_listed(&self, origin: &str) -> bool {

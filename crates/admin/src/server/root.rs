@@ -12,6 +12,7 @@ use super::KONG_VERSION;
 use super::call::{Answered, Call, ok};
 use super::crud;
 use super::error::Refusal;
+use super::listeners;
 use super::route::Serves;
 
 /// `/`
@@ -30,6 +31,7 @@ pub(crate) async fn root(call: &Call<'_>) -> Answered {
         })
         .collect();
     let mut configuration = about.settings;
+    listeners::add(&mut configuration);
     let database = if about.is_db_less { "off" } else { call.admin.store().name() };
     configuration.insert("database".to_owned(), database.into());
     configuration.insert("router_flavor".to_owned(), about.router_flavor.into());

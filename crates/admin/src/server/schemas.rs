@@ -14,6 +14,9 @@ use super::{shown, write};
 pub(crate) fn entity(call: &Call<'_>) -> Answered {
     let name = call.parameter(0);
     let unknown = || Refusal::Unknown(format!("No entity named '{}'", quoted(name)));
+    if let Some(schema) = schema::of_other(name) {
+        return ok(schema);
+    }
     let kind = Kind::named(name).ok_or_else(unknown)?;
     let mut schema = schema::of_entity(name).ok_or_else(unknown)?;
     let hidden = shown::hidden_fields(kind, &call.admin.node().about());

@@ -3,6 +3,8 @@
 //! Owns: what happens to an entity on its way into the store, and that nobody's change is lost: what is written is what
 //! was read, changed; if somebody was faster, it is read again. Must not know: HTTP methods and paths (`crud` does).
 
+use http::{StatusCode, header};
+use postern_config::apply::hash;
 use postern_config::store::{Expect, Kept, Key, Row, Step, StoreError, Write};
 use postern_model::{Kind, Violation};
 use serde_json::{Map, Value, json};
@@ -70,6 +72,7 @@ pub(crate) async fn save(call: &Call<'_>, kind: Kind, aim: &Aim, parent: Parent)
         if existing.as_ref().is_some_and(elsewhere) || existing.is_none() && matches!(aim, Aim::Merge(_)) {
             return Err(Refusal::NotFound);
         }
+        expected(call, existing.as_ref())?;
         if matches!(aim, Aim::Merge(_)) && existing.as_ref().is_some_and(|kept| kept.unreadable.is_some()) {
             let message = "what is kept of it cannot be read, so that nothing can be changed in it";
             let violation =
@@ -97,6 +100,22 @@ pub(crate) async fn save(call: &Call<'_>, kind: Kind, aim: &Aim, parent: Parent)
         }
     }
     Err(Refusal::of_write(StoreError::Stale, &[]))
+}
+
+/// The tag of an entity as it is kept: another one after each change.
+pub(crate) fn tag(row: &Row) -> String {
+    format!("\"{}\"", hash(Value::from(row.body.clone()).to_string().as_bytes()))
+}
+
+/// That an entity is the one that the client has seen, if it says which (`If-Match`).
+pub(crate) fn expected(call: &Call<'_>, existing: Option<&Kept>) -> Result<(), Refusal> {
+    let Some(wanted) = call.headers.get(header::IF_MATCH) else { return Ok(()) };
+    let tag = existing.map(|kept| tag(&kept.row));
+    let is_tag = |one: &str| one.trim() == "*" || tag.as_deref() == Some(one.trim());
+    match tag.is_some() && wanted.to_str().is_ok_and(|wanted| wanted.split(',').any(is_tag)) {
+        true => Ok(()),
+        false => Err(Refusal::Stale(StatusCode::PRECONDITION_FAILED)),
+    }
 }
 
 /// What the body says, by the types of the fields. What it leaves out may be known from the one that is there.

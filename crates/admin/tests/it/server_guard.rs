@@ -198,3 +198,19 @@ async fn idle_connections_make_room() {
         listening.end(Duration::from_secs(5)).await;
     }
 }
+
+/// A page of another origin that an old browser sends a form from names itself by its address alone.
+#[tokio::test]
+async fn forms_of_other_pages() {
+    let api = Api::new();
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    for (referer, status) in
+        [("http://evil.example/a", 403), ("nonsense", 403), ("http://localhost:8001/manager", 201)]
+    {
+        let name = format!("username=u{status}&custom_id={}", referer.len());
+        let answer = api.raw("POST", "/consumers", &[form, ("referer", referer)], name).await;
+        assert_eq!(answer.status, status, "{referer}");
+    }
+    let read = api.raw("GET", "/consumers", &[("referer", "http://evil.example/a")], "").await;
+    assert_eq!(read.status, 200, "a link may lead here");
+}

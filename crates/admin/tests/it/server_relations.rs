@@ -240,3 +240,27 @@ async fn what_deck_sends_comes_back_as_it_is() {
     );
     assert_eq!(upstream["healthchecks"]["threshold"].to_string(), "0");
 }
+
+/// `If-Match`: a change of what the client has not seen is refused.
+#[tokio::test]
+async fn if_match() {
+    let api = Api::new();
+    let json = ("content-type", "application/json");
+    let send = async |method: &str, path: &str, tag: &str, body: &str| {
+        api.raw(method, path, &[json, ("if-match", tag)], body.to_owned()).await
+    };
+    assert_eq!(send("PUT", "/services/s", "*", r#"{"host": "h"}"#).await.status, 412, "there is none");
+    let created = api.done("POST", "/services", json!({"name": "s", "host": "h"})).await;
+    let first = created.headers["etag"].to_str().unwrap().to_owned();
+    assert_eq!(api.get("/services/s").await.headers["etag"], first.as_str());
+    let second = send("PATCH", "/services/s", &first, r#"{"port": 81}"#).await;
+    assert_eq!(second.status, 200);
+    let second = second.headers["etag"].to_str().unwrap().to_owned();
+    for (method, body) in [("PATCH", r#"{"port": 82}"#), ("PUT", r#"{"host": "i"}"#), ("DELETE", "")] {
+        assert_eq!(send(method, "/services/s", &first, body).await.status, 412, "{method}");
+    }
+    assert_eq!(api.get("/services/s").await.body["port"], 81);
+    assert_eq!(send("DELETE", "/services/s", &format!("{first}, {second}"), "").await.status, 204);
+    assert_eq!(api.get("/services/s").await.status, 404);
+    assert_eq!(send("DELETE", "/services/s", "*", "").await.status, 412);
+}

@@ -208,3 +208,20 @@ async fn checking_keeps_nothing() {
     assert_eq!(api.ask("POST", "/schemas/nothing/validate", json!({})).await.status, 404);
     let _ = example(&api, "services", "unused").await;
 }
+
+#[tokio::test]
+async fn entities_that_only_kong_has_have_a_schema() {
+    let api = Api::new();
+    for name in
+        ["tags", "workspaces", "clustering_data_planes", "parameters", "filter_chains", "oauth2_credentials"]
+    {
+        let schema = api.get(&format!("/schemas/{name}")).await;
+        assert_eq!(schema.status, 200, "{name}");
+        assert!(schema.body["fields"].as_array().is_some_and(|fields| fields.len() > 1), "{name}");
+    }
+    assert_eq!(api.get("/schemas/tags").await.body["fields"][0]["tag"]["required"], true);
+    assert_eq!(api.get("/schemas/none").await.status, 404);
+    let configuration = &api.get("/").await.body["configuration"];
+    assert_eq!(configuration["admin_listeners"][0]["port"], 8001);
+    assert_eq!(configuration["stream_listeners"], serde_json::json!([]));
+}

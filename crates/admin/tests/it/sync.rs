@@ -228,3 +228,18 @@ async fn the_gateway_looks_at_each_entity() {
         ]
     );
 }
+
+/// A group of another file, which is found by its tag: its members of ours are found again.
+#[tokio::test]
+async fn groups_that_are_looked_up() {
+    let (_mock, address) = Mock::start().await;
+    let gateway = gateway(&address, None);
+    let global = "_format_version: '3.0'\n_info: {select_tags: [global]}\nconsumer_groups: [{name: gold}]";
+    let team = "_format_version: '3.0'\n_info:\n  select_tags: [team1]\n  default_lookup_tags: {consumer_groups: \
+                [global]}\nconsumers: [{username: alice, groups: [{name: gold}]}]";
+    assert_eq!(sync(&gateway, global, &scope(), Goal::Exactly).await, [1, 0, 0]);
+    assert_eq!(sync(&gateway, team, &scope(), Goal::Exactly).await, [2, 0, 0]);
+    assert_eq!(left(&gateway, team, &scope()).await, NOTHING);
+    let without = team.replace(", groups: [{name: gold}]", "");
+    assert_eq!(sync(&gateway, &without, &scope(), Goal::Exactly).await, [0, 0, 1]);
+}

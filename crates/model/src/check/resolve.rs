@@ -65,7 +65,9 @@ impl Resolver<'_> {
         let given = item.record.text("id").and_then(|id| Uuid::try_parse(id).ok());
         let id = given.unwrap_or_else(|| self.identifier(definition, &item.record));
         self.ids[index] = id;
-        if !item.record.fields().any(|_| true) {
+        // Of a plugin that is not there no more is known than that.
+        let is_unknown = definition.collection == "plugins" && item.plugin.is_none();
+        if is_unknown || !item.record.fields().any(|_| true) {
             return;
         }
         item.record.set("id", Value::Text(Text::from(id.to_string().as_str())));

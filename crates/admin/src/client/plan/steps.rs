@@ -55,6 +55,10 @@ impl<'a> Maker<'a> {
         {
             old.insert("ttl".to_owned(), wanted.into());
         }
+        // What the gateway generated, for nobody said it, stays.
+        for field in one.kind.generated().iter().filter(|field| !new.contains_key(**field)) {
+            old.remove(*field);
+        }
         let differs = old != new && kinds::place(one.kind) != Place::Member;
         differs.then(|| self.write(Action::Update, one, Some(existing), old.into()))
     }
@@ -133,6 +137,11 @@ impl<'a> Maker<'a> {
             body.insert("protocols".to_owned(), protocols.clone());
         }
         if let (Action::Update, Some(existing)) = (action, existing) {
+            for field in one.kind.generated().iter().filter(|field| !one.body.contains_key(**field)) {
+                if let Some(value) = existing.body.get(*field) {
+                    body.insert((*field).to_owned(), value.clone());
+                }
+            }
             if let Some(created) = existing.body.get("created_at").filter(|created| created.is_number()) {
                 body.insert("created_at".to_owned(), created.clone());
             }

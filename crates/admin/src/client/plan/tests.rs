@@ -195,3 +195,34 @@ proptest! {
         }
     }
 }
+
+/// What a gateway fills in, generates or counts down makes no difference; and what it generated is not generated anew.
+#[test]
+fn what_gateways_add_to_credentials_is_no_difference() {
+    let there = present(&[
+        ("consumers", json!({ "id": "c", "username": "u" })),
+        (
+            "jwt_secrets",
+            json!({ "id": "j", "key": "k", "secret": "s", "algorithm": "HS256", "consumer": { "id": "c" } }),
+        ),
+        (
+            "jwt_secrets",
+            json!({ "id": "r", "key": "r", "secret": "gen", "algorithm": "RS256", "rsa_public_key": "P",
+            "consumer": { "id": "c" } }),
+        ),
+        ("keyauth_credentials", json!({ "id": "t", "key": "x", "ttl": 7, "consumer": { "id": "c" } })),
+    ]);
+    let yaml = |key: &str, ttl: u8| {
+        format!(
+            "consumers: [{{ username: u, keyauth_credentials: [{{ key: x, ttl: {ttl} }}], jwt_secrets: [{{ key: k, \
+             secret: s }}, {{ key: r, algorithm: RS256, rsa_public_key: {key} }}] }}]"
+        )
+    };
+    assert_eq!(plan_of(&yaml("P", 9), &there, Goal::Exactly).unwrap(), [[""; 0]; 0]);
+    assert_eq!(plan_of(&yaml("P", 5), &there, Goal::Exactly).unwrap().len(), 1, "less than what remains");
+    let changed = plan(&wanted(&yaml("Q", 9)), &there, &Schemas::default(), Goal::Exactly).unwrap();
+    let update = changed.steps().next().unwrap();
+    assert_eq!((update.action, &update.body["secret"]), (Action::Update, &json!("gen")));
+    let shown = format!("{:?}", update.shown);
+    assert!(!shown.contains("gen"), "{shown}");
+}

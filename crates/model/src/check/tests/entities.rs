@@ -469,7 +469,8 @@ fn the_environment_is_not_quoted() {
 /// `url` counts, whatever stands beside it in the fields that it is short for.
 #[test]
 fn a_url_beside_the_fields_that_it_stands_for() {
-    let cases: &[(&str, (&str, &str, i64, Option<&str>))] = &[
+    type Parts = (&'static str, &'static str, i64, Option<&'static str>);
+    let cases: &[(&str, Parts)] = &[
         ("{url: 'http://h.test:4000/socket', protocol: ws}", ("http", "h.test", 4000, Some("/socket"))),
         ("{url: 'http://h.test:3000/', port: 3001, host: i, path: /x}", ("http", "h.test", 3000, Some("/"))),
         ("{url: 'https://h.test', port: 80}", ("https", "h.test", 443, None)),
@@ -507,8 +508,8 @@ fn empty_lists_and_mappings_are_one_thing() {
     let json = all.snapshot.routes[0].record.to_json();
     assert_eq!((&json["headers"], &json["hosts"]), (&serde_json::json!({}), &serde_json::json!([])));
     assert_eq!(all.snapshot.upstreams[0].record.to_json()["healthchecks"]["active"]["timeout"], 1);
-    assert!(!checked("routes: [{paths: [/], headers: [a]}]").is_ok());
-    assert!(!checked("routes: [{paths: {a: b}}]").is_ok());
+    assert!(checked("routes: [{paths: [/], headers: [a]}]").is_err());
+    assert!(checked("routes: [{paths: {a: b}}]").is_err());
 }
 
 /// Neither a name of a group nor a label of a host is looked at for what Kong does not look at.
@@ -527,7 +528,7 @@ fn names_as_kong_takes_them() {
         ),
     ];
     for yaml in fine {
-        checked(&format!("{yaml}")).expect(&yaml);
+        checked(&yaml).expect(&yaml);
     }
     assert_eq!(
         said(

@@ -202,3 +202,11 @@ fn older_names_beside_the_newer_ones() {
     assert_eq!(host("{redis_host: null}"), serde_json::Value::Null);
     assert_eq!(host("{redis_host: a, redis: null}"), "a");
 }
+
+/// Each of several plugins that are not there is told of once.
+#[test]
+fn unknown_plugins_are_no_duplicates() {
+    let said = said("services: [{name: s, host: h, plugins: [{name: opa}, {name: openid-connect}]}]");
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said.iter().all(|line| line.contains("not enabled")), "{said:?}");
+}
