@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use postern_secrets::resolve::{Env, Origin, Resolver};
+use postern_secrets::backend::env::Env;
+use postern_secrets::resolve::{Origin, Resolver};
 use postern_secrets::{Kind, Settings as VaultSettings};
 use serde_json::json;
 use tokio::runtime::Handle;
