@@ -93,7 +93,7 @@ async fn at_any_await() {
     assert!(old.len() >= 3, "{old:?}");
 
     let after = snapshot("new", 2);
-    let mut cut = 0;
+    let (mut cut, mut was_done) = (0, false);
     for polls in 0.. {
         let candidate = engine.prepare(vault(directories[1].path()));
         let mut preparing = Box::pin(compiler.prepare(&after, candidate, OnProblem::Refuse, deadline()));
@@ -114,10 +114,10 @@ async fn at_any_await() {
             continue;
         };
         // It is done; dropping that leaves no trace either, and committing it all of it.
-        if cut < 100 {
+        if !was_done {
             drop(prepared);
             assert_eq!(seen(&compiler, &engine), old, "dropped when it was done");
-            cut = 100;
+            was_done = true;
             continue;
         }
         let (_live, _) = prepared.commit();
@@ -125,5 +125,6 @@ async fn at_any_await() {
         assert!(new.keys().any(|key| key.contains("files/new")) && new != old, "{new:?}");
         break;
     }
+    assert!(cut >= 2, "not polled at all, and cut off where it waits for the vault: {cut}");
     drop(live);
 }
