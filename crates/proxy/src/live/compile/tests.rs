@@ -1,5 +1,7 @@
 //! What each kind of broken entity closes, what serves on, and that preparing touches nothing.
 
+mod cut_off;
+
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
