@@ -30,6 +30,10 @@ pub struct Router {
     index: Index,
 }
 
+/// The node, and not the route, decides how routes are written.
+const OTHER_FLAVOUR: &str =
+    "expression: needs the setting router_flavor = expressions; this node has traditional_compatible";
+
 impl Router {
     /// From routes, each with a number of the caller's, in the order of their creation: where nothing else decides, the
     /// earlier wins.
@@ -48,9 +52,7 @@ impl Router {
             let compiled = match (&route.expression, flavour) {
                 (None, _) => rule::compile(number, route, flavour == Flavour::Expressions)
                     .map(|compiled| rules.extend(compiled)),
-                (Some(_), Flavour::TraditionalCompatible) => {
-                    Err("an `expression` needs router_flavor = expressions".to_owned())
-                }
+                (Some(_), Flavour::TraditionalCompatible) => Err(OTHER_FLAVOUR.to_owned()),
                 #[cfg(feature = "expressions")]
                 (Some(expression), Flavour::Expressions) => expressions.add(number, route, expression),
                 #[cfg(not(feature = "expressions"))]

@@ -2,7 +2,7 @@
 //! refused has changed nothing.
 //!
 //! Owns: what must hold. `generate/bodies.rs` has what is sent, by the node's own `/schemas`. `BODIES=n` sends n instead of some
-//! four hundred, `SEED=n` others: `make generate BODIES=100000`.
+//! eight hundred, `SEED=n` others: `make generate BODIES=100000`.
 //!
 //! Bodies go out in batches, each plugin on a route of its own. A marker written behind them tells when a node has them all; if
 //! it does not come into effect, the bodies are sent again one by one, to name the one that it hangs on. A canary route must
@@ -29,7 +29,7 @@ const MOST_FAILURES: usize = 200;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_accepted_is_in_effect_and_what_is_refused_changes_nothing() {
-    let (all, seed) = (number("BODIES").unwrap_or(400), number("SEED").unwrap_or(15));
+    let (all, seed) = (number("BODIES").unwrap_or(800), number("SEED").unwrap_or(15));
     let upstream = Recorder::start().await;
     let mut failures = Vec::new();
     let mut counts = [0, 0];

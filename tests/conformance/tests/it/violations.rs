@@ -77,8 +77,8 @@ fn bad_ones() -> Vec<Bad> {
         route(
             "another-flavour",
             &json!({"expression": "http.path == \"/a\""}),
-            "",
-            "an `expression` needs router_flavor = expressions",
+            "expression",
+            "needs the setting router_flavor = expressions; this node has traditional_compatible",
         ),
         Bad {
             list: "certificates",
