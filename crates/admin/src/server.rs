@@ -74,7 +74,7 @@ use uuid::Uuid;
 pub use derived::settle;
 pub use guard::{AdminOptions, AdminToken, TokenValue};
 pub use listen::{
-    AdminListener, AdminTls, Bounds, Listening, StartError, bind, serve_pages, start, start_within,
+    AdminListener, AdminTls, Bounds, Listening, StartError, bind, refuse_open, serve_pages, start, start_within,
 };
 pub use row::row;
 

@@ -72,6 +72,9 @@ pub struct Current {
     pub number: u64,
 }
 
+/// In place of a hash, until a configuration is loaded: as Kong shows it, for controllers that load one when they see it.
+pub const NO_CONFIGURATION: &str = "00000000000000000000000000000000";
+
 /// The hash of a configuration's text.
 pub fn hash(text: &[u8]) -> String {
     Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()

@@ -3,7 +3,6 @@
 //! Owns: what the Admin API asks of the node that it runs in, and what the settings say of its listeners. Must not know:
 //! its wire form ([`postern_admin::server`] does).
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -11,7 +10,7 @@ use anyhow::Result;
 use async_trait::async_trait;
 use postern_admin::server::{
     About, AddressHealth, Admin, AdminListener, AdminOptions, AdminTls, AdminToken, Applied, Counts,
-    Listening, Node, TargetHealth, TokenValue, UpstreamHealth, start as listen,
+    Listening, Node, TargetHealth, TokenValue, UpstreamHealth, refuse_open, start as listen,
 };
 use postern_config::apply::Apply;
 use postern_config::source::document::DbLess;
@@ -22,17 +21,14 @@ use postern_model::{Kind, Violation};
 use postern_plugins::registry::Registry;
 use postern_proxy::balance::{Balancer, PeerHealth, State};
 use postern_router::Flavour;
+use postern_secrets::Template;
 use postern_secrets::clock::Clock;
 use postern_secrets::rotate::Engine;
-use postern_secrets::{Secret, Template, io_reason};
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use crate::broken;
+use crate::own_tls;
 use crate::report::Failure;
 use crate::serve::Serve;
 use crate::settings::Settings;
@@ -112,39 +108,27 @@ async fn token(serve: &Serve) -> Result<Option<AdminToken>> {
     Ok(Some(AdminToken { name: "admin_token".to_owned(), value }))
 }
 
-fn tls(settings: &node::Admin) -> Result<Option<AdminTls>> {
-    let Some((cert, key)) = &settings.certificate else { return Ok(None) };
-    let wrong = |key: &str, reason: &dyn std::fmt::Display| {
-        Failure::new(format!("{key}: {reason}"), "it names a file with PEM in it")
-    };
-    let chain = chain(cert).map_err(|reason| wrong("admin_ssl_cert", &reason))?;
-    let pem = std::fs::read(key).map_err(|error| wrong("admin_ssl_cert_key", &io_reason(&error)))?;
-    let pem = Secret::from(String::from_utf8_lossy(&pem).as_ref());
-    let key = PrivateKeyDer::from_pem_slice(pem.expose().as_bytes())
-        .map_err(|_| wrong("admin_ssl_cert_key", &"there is no private key in it"))?;
-    let builder = ServerConfig::builder();
-    let builder = match &settings.client_ca {
-        None => builder.with_no_client_auth(),
-        Some(ca) => {
-            let mut roots = RootCertStore::empty();
-            let authorities = self::chain(ca).map_err(|reason| wrong("admin_ssl_client_ca", &reason))?;
-            roots.add_parsable_certificates(authorities);
-            let verifier = WebPkiClientVerifier::builder(Arc::new(roots))
-                .build()
-                .map_err(|error| wrong("admin_ssl_client_ca", &error))?;
-            builder.with_client_cert_verifier(verifier)
-        }
-    };
-    let mut config =
-        builder.with_single_cert(chain, key).map_err(|error| wrong("admin_ssl_cert_key", &error))?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+fn tls(settings: &node::Admin) -> Result<Option<AdminTls>, Failure> {
+    if !settings.listen.iter().any(|listener| listener.tls) && settings.certificate.is_none() {
+        return Ok(None);
+    }
+    let config = own_tls::server("admin_ssl", settings.certificate.as_ref(), settings.client_ca.as_deref())?;
     Ok(Some(AdminTls { config: Arc::new(config), verifies_clients: settings.client_ca.is_some() }))
 }
 
-fn chain(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let pem = std::fs::read(file).map_err(|error| io_reason(&error))?;
-    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
-    chain.ok().filter(|chain| !chain.is_empty()).ok_or_else(|| "there is no certificate in it".to_owned())
+/// What a start would say of the settings of the Admin API, before anything listens.
+///
+/// # Errors
+/// It would be open to everybody, or its certificate cannot be used.
+pub(crate) fn check(settings: &Settings, admin: &node::Admin) -> Result<(), Failure> {
+    let tls = tls(admin)?;
+    let has_token = settings.text("admin_token").is_some();
+    for listener in &admin.listen {
+        let verifies_clients = listener.tls && tls.as_ref().is_some_and(|tls| tls.verifies_clients);
+        refuse_open(listener.address, has_token || admin.insecure || verifies_clients)
+            .map_err(|error| Failure::new(format!("admin_listen: {error}"), error.hint()))?;
+    }
+    Ok(())
 }
 
 /// The node, as the Admin API sees it.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use postern_client::Trust;
+use postern_config::apply::NO_CONFIGURATION;
 pub(crate) use postern_config::source::Loaded;
 use postern_config::source::store::put;
 use postern_config::store::postgres::PostgresOptions;
@@ -26,12 +27,14 @@ use postern_secrets::trail::Trail;
 use postern_secrets::{FieldError, Kind, Secret, Template, UnknownKind, io_reason};
 use tokio::runtime::Handle;
 
+use crate::admin;
 use crate::cli::Options;
 use crate::database;
 use crate::report::{Failure, Refused};
 use crate::serve;
 use crate::settings::Settings;
 use crate::settings::node::{Database, Node, Texts, node};
+use crate::status;
 
 /// What a command works with.
 #[derive(Debug)]
@@ -160,17 +163,25 @@ pub(crate) async fn run(options: &Options, io: &Handle) -> Result<Running> {
             Kept::Store(store)
         }
         None => {
-            Kept::Document(Box::new(document(&told.settings, &told.local, None).await?.ok_or_else(|| {
-                Failure::new(
-                    "there is no configuration to serve",
-                    "set declarative_config to a kong.yaml, as in \
-                     POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start",
-                )
-            })?))
+            let loaded = match document(&told.settings, &told.local, None).await? {
+                Some(loaded) => loaded,
+                None => empty(&told.settings)?,
+            };
+            Kept::Document(Box::new(loaded))
         }
     };
+    // Before anything listens, and for `check` as for `start`.
+    admin::check(&told.settings, &told.node.admin)?;
+    status::tls(&told.node.status, told.node.status_certificate.as_ref())?;
     let Told { settings, node, trust, .. } = told;
     Ok(Running { settings, node, trust, kept })
+}
+
+/// What a node without a database begins with where no file is named: nothing, until POST /config brings a configuration.
+fn empty(settings: &Settings) -> Result<Loaded> {
+    let name = "no file (POST /config loads a configuration)".to_owned();
+    let loaded = check(settings, name, b"_format_version: \"3.0\"\n")?;
+    Ok(Loaded { hash: NO_CONFIGURATION.to_owned(), ..loaded })
 }
 
 impl Told {
@@ -503,7 +514,7 @@ pub(crate) fn check(settings: &Settings, name: String, bytes: &[u8], more: More<
     }
 }
 
-/// What is wrong with the default vaults and the trusted certificates, as violations of the settings.
+/// What is wrong with the default vaults, the trusted certificates and the Admin API's listeners, as violations of the settings.
 pub(crate) async fn settings_violations(settings: &Settings) -> Result<Vec<Violation>> {
     let mut violations: Vec<_> =
         settings.notices().into_iter().map(|notice| Violation::warning("", None, notice)).collect();
@@ -515,6 +526,10 @@ pub(crate) async fn settings_violations(settings: &Settings) -> Result<Vec<Viola
     }
     if violations.iter().all(|violation| violation.severity != postern_model::Severity::Error) {
         trust(settings, &default_vaults(settings, Trust::none())?).await?;
+        let node = node_without_references(settings)?;
+        if let Err(Failure { message, hint }) = admin::check(settings, &node.admin) {
+            violations.push(Violation::error("", None, message).with_hint_if(hint));
+        }
     }
     Ok(violations)
 }

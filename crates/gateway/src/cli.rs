@@ -62,12 +62,15 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
         postern start -c kong.conf\n  \
         POSTERN_DECLARATIVE_CONFIG=kong.yaml postern start\n\n\
-        SIGHUP reads the configuration again (it is also watched); SIGTERM, SIGINT and SIGQUIT end it when requests\n\
-        under way are done")]
+        SIGHUP reads the configuration again (it is also watched) and reopens log files; SIGUSR1 reopens log files;\n\
+        SIGTERM, SIGINT and SIGQUIT end it when requests under way are done")]
     Start {
         /// End when the process that started this one is gone, even if that was killed
         #[arg(long, hide = true)]
         with_parent: bool,
+        /// Start although a node runs with the same prefix: to replace it without a gap, end it (SIGQUIT) when this one serves
+        #[arg(long)]
+        take_over: bool,
     },
     /// Check everything that `start` would, and start nothing
     Check {

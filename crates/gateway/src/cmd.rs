@@ -28,7 +28,7 @@ use crate::cli::{self, Cli, Command, Config, Migrations, Secrets, Vault};
 pub(crate) async fn run(cli: Cli) -> Result<ExitCode> {
     let options = cli.options;
     match cli.command {
-        Command::Start { with_parent } => start::start(&options, with_parent).await,
+        Command::Start { with_parent, take_over } => start::start(&options, with_parent, take_over).await,
         Command::Check { conf } => node::check(&options, conf).await,
         Command::Reload => node::reload(&options).await,
         Command::Quit { timeout } => node::quit(&options, timeout).await,

@@ -14,7 +14,7 @@ use postern_config::store::postgres::{self, Credentials, Login, PostgresOptions}
 use postern_config::store::{OpenError, Store, StoreError, sqlite};
 use postern_secrets::resolve::Resolver;
 use postern_secrets::trail::Trail;
-use postern_secrets::{Secret, Template};
+use postern_secrets::{Secret, Template, io_reason};
 
 use crate::report::Failure;
 use crate::settings::Settings;
@@ -31,12 +31,17 @@ pub(crate) async fn open(
     match database {
         Database::Off => Ok(None),
         Database::Sqlite => {
-            std::fs::create_dir_all(prefix)?;
-            sqlite::open(prefix).await.map(Some).map_err(|error| failed(&error).into())
+            std::fs::create_dir_all(prefix).map_err(|error| {
+                Failure::new(
+                    format!("cannot make {}: {}", prefix.display(), io_reason(&error)),
+                    "the setting prefix names a directory that the node may write to; the database is a file in it",
+                )
+            })?;
+            sqlite::open(prefix).await.map(Some).map_err(|error| failed(&error, database).into())
         }
         Database::Postgres(server) => {
             let options = options(server, settings, resolver, trust).await?;
-            postgres::open(options).await.map(Some).map_err(|error| failed(&error).into())
+            postgres::open(options).await.map(Some).map_err(|error| failed(&error, database).into())
         }
     }
 }
@@ -78,10 +83,13 @@ fn pem(trust: &Trust) -> Vec<u8> {
 }
 
 /// An error for people.
-pub(crate) fn failed(error: &OpenError) -> Failure {
+pub(crate) fn failed(error: &OpenError, database: &Database) -> Failure {
     let hint = match error {
         OpenError::Migrations { .. } => "postern migrations up prepares it",
         OpenError::File { .. } => "the setting prefix names a directory that the node may write to",
+        OpenError::Store(_) if matches!(database, Database::Sqlite) => {
+            "the database is a file in the directory that the setting prefix names: is the disk full, or the file damaged?"
+        }
         OpenError::Store(_) => "is the server there? The settings pg_* say where it is and who we are",
         _ => "the setting database says where the configuration is kept",
     };

@@ -12,6 +12,7 @@ mod cmd;
 mod database;
 mod node_files;
 mod own_log;
+mod own_tls;
 mod report;
 mod serve;
 mod settings;

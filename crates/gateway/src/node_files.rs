@@ -3,12 +3,15 @@
 //!
 //! Owns: these files. Must not know: what is done with them.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
 use postern_model::Violation;
 use postern_secrets::io_reason;
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +23,10 @@ pub(crate) struct NodeFiles {
     pid: PathBuf,
     reload: PathBuf,
     is_ours: std::cell::Cell<bool>,
+    /// The prefix can be written to.
+    are_written: bool,
+    /// Held for as long as the node runs.
+    lock: Option<File>,
 }
 
 impl NodeFiles {
@@ -29,26 +36,85 @@ impl NodeFiles {
             pid: directory.join("postern.pid"),
             reload: directory.join("reload.txt"),
             is_ours: std::cell::Cell::new(false),
+            are_written: true,
+            lock: None,
         }
     }
 
-    /// For a node that is about to run. The directories are made; another node of the same prefix may run, and is told to
-    /// end by whoever wants that: a new one may begin beside it.
-    pub(crate) fn claim(prefix: &Path) -> Result<Self> {
-        let files = Self::at(prefix);
+    /// For a node that is about to run. Where the prefix cannot be written to, the node runs without these files. With
+    /// `take_over`, another node may run with the same prefix, and is ended later by whoever wants that.
+    ///
+    /// # Errors
+    /// Another node runs with this prefix.
+    pub(crate) fn claim(prefix: &Path, take_over: bool) -> Result<Self> {
+        let mut files = Self::at(prefix);
         for directory in [prefix.join("pids"), prefix.join("logs")] {
-            std::fs::create_dir_all(&directory).map_err(|error| {
-                Failure::new(
-                    format!("cannot make {}: {}", directory.display(), io_reason(&error)),
-                    "the setting prefix names a directory that the node may write to",
-                )
-            })?;
+            if let Err(error) = std::fs::create_dir_all(&directory) {
+                tracing::warn!(
+                    directory = %directory.display(),
+                    error = io_reason(&error),
+                    "the node cannot write to its prefix: it runs without a process id file, so reload, quit and health do not find it"
+                );
+                files.are_written = false;
+                return Ok(files);
+            }
         }
+        files.lock(prefix, take_over)?;
         Ok(files)
+    }
+
+    /// The kernel releases the lock when the process ends, however that happens.
+    fn lock(&mut self, prefix: &Path, take_over: bool) -> Result<()> {
+        let path = prefix.join("pids").join("postern.lock");
+        let opened = File::options().create(true).truncate(false).write(true).open(&path);
+        let lock = match opened {
+            Ok(lock) => lock,
+            Err(error) => {
+                tracing::warn!(path = %path.display(), error = io_reason(&error), "cannot lock the prefix");
+                return Ok(());
+            }
+        };
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => self.lock = Some(lock),
+            Err(Errno::WOULDBLOCK) if take_over => {
+                // Ours as soon as the other has ended; the thread ends with the process.
+                std::thread::spawn(move || {
+                    let locked = flock(&lock, FlockOperation::LockExclusive);
+                    if locked.is_ok() {
+                        loop {
+                            std::thread::park();
+                        }
+                    }
+                });
+            }
+            Err(Errno::WOULDBLOCK) => {
+                let who = self
+                    .named()
+                    .map_or_else(String::new, |pid| format!(" (process {})", pid.as_raw_nonzero()));
+                return Err(Failure::new(
+                    format!("a node is running with the prefix {} already{who}", prefix.display()),
+                    "postern quit ends it; -p names another prefix; --take-over starts beside it",
+                )
+                .into());
+            }
+            // File systems without locks.
+            Err(error) => {
+                tracing::warn!(path = %path.display(), error = io_reason(&error.into()), "cannot lock the prefix");
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the prefix can be written to.
+    pub(crate) fn are_written(&self) -> bool {
+        self.are_written
     }
 
     /// It serves.
     pub(crate) fn ready(&self, pid: u32) -> Result<()> {
+        if !self.are_written {
+            return Ok(());
+        }
         std::fs::write(&self.pid, format!("{pid}\n"))?;
         self.is_ours.set(true);
         Ok(())
@@ -56,6 +122,9 @@ impl NodeFiles {
 
     /// What came of a reload that was asked for.
     pub(crate) fn reloaded(&self, outcome: &Result<(), Vec<Violation>>) {
+        if !self.are_written {
+            return;
+        }
         let text = match outcome {
             Ok(()) => "ok\n".to_owned(),
             Err(violations) => violations.iter().map(|violation| format!("{violation}\n")).collect(),

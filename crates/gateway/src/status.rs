@@ -5,6 +5,7 @@
 mod metrics;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -14,13 +15,14 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
-use postern_admin::server::{Bounds, Listening, bind, serve_pages};
+use postern_admin::server::{AdminTls, Bounds, Listening, bind, serve_pages};
 use postern_config::apply::Apply;
 use postern_proxy::options::Listener;
 use postern_secrets::rotate::ReferenceState;
 use serde_json::json;
 
 use crate::broken;
+use crate::own_tls;
 use crate::report::Failure;
 use crate::serve::Serve;
 
@@ -40,7 +42,12 @@ struct Context {
 }
 
 /// Starts to listen.
-pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> Result<Status> {
+pub(crate) async fn start(
+    listeners: &[Listener],
+    certificate: Option<&(PathBuf, PathBuf)>,
+    apply: Arc<Apply<Serve>>,
+) -> Result<Status> {
+    let tls = tls(listeners, certificate)?;
     let ending = Arc::new(AtomicBool::new(false));
     let context = Context { apply, ending: Arc::clone(&ending) };
     let pages = Router::new()
@@ -50,11 +57,6 @@ pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> R
         .with_state(context);
     let mut sockets = Vec::new();
     for listener in listeners {
-        if listener.tls {
-            return Err(
-                Failure::new("status_listen: TLS is not supported yet", "leave out the word ssl").into()
-            );
-        }
         let socket = bind(listener.address).map_err(|error| {
             let reason = postern_secrets::io_reason(&error);
             Failure::new(
@@ -62,10 +64,25 @@ pub(crate) async fn start(listeners: &[Listener], apply: Arc<Apply<Serve>>) -> R
                 "status_listen says where",
             )
         })?;
-        sockets.push(socket);
+        sockets.push((socket, tls.clone().filter(|_| listener.tls)));
     }
     let listening = serve_pages("the status listener", sockets, &pages, CONNECTIONS)?;
     Ok(Status { listening, ending })
+}
+
+/// How TLS is spoken, where a listener speaks it.
+///
+/// # Errors
+/// The certificate cannot be used.
+pub(crate) fn tls(
+    listeners: &[Listener],
+    certificate: Option<&(PathBuf, PathBuf)>,
+) -> Result<Option<AdminTls>, Failure> {
+    if !listeners.iter().any(|listener| listener.tls) {
+        return Ok(None);
+    }
+    let config = own_tls::server("status_ssl", certificate, None)?;
+    Ok(Some(AdminTls { config: Arc::new(config), verifies_clients: false }))
 }
 
 impl Status {

@@ -4,6 +4,7 @@
 //! constructor cannot reach. Must not know: any plugin.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use postern_client::Trust;
@@ -26,6 +27,24 @@ pub struct Node {
     pub metrics: Metrics,
     /// What the node itself logs.
     pub own_log: Arc<OwnLog>,
+    /// Whether log files are to be opened again.
+    pub log_files: Arc<LogFiles>,
+}
+
+/// How often log files were asked to be opened again: they may have been moved away, as logrotate does.
+#[derive(Debug, Default)]
+pub struct LogFiles(AtomicU64);
+
+impl LogFiles {
+    /// Files that are open are opened again before the next line.
+    pub fn reopen(&self) {
+        self.0.fetch_add(1, Ordering::Release);
+    }
+
+    /// A file that was opened at an earlier count is to be opened again.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// What the settings of a node say to plugins. It does not change while the node runs.

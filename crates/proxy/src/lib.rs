@@ -41,3 +41,4 @@ mod worker;
 pub use listen::{Proxy, StartError};
 pub use live::{Compiler, Live};
 pub use options::Options;
+pub use tls::self_signed;

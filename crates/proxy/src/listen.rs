@@ -94,7 +94,7 @@ pub struct Proxy {
     stop: watch::Sender<Stop>,
     counts: Vec<Arc<Counts>>,
     addresses: Vec<SocketAddr>,
-    _log: Option<Writer>,
+    log: Option<Writer>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +145,7 @@ impl Proxy {
             let thread = std::thread::Builder::new().name(format!("worker-{number}"));
             threads.push(thread.spawn(move || task.run()).map_err(StartError::Worker)?);
         }
-        Ok(Self { live, workers: Mutex::new(threads), stop, counts, addresses, _log: log })
+        Ok(Self { live, workers: Mutex::new(threads), stop, counts, addresses, log })
     }
 
     /// Requests that begin from now on are served by this configuration; those under way keep theirs.
@@ -158,6 +158,13 @@ impl Proxy {
                     sleep(RETIRED_LOOK).await;
                 }
             });
+        }
+    }
+
+    /// Opens the file of the access log again: it may have been moved away, as logrotate does.
+    pub fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
         }
     }
 

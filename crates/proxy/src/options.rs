@@ -47,6 +47,8 @@ pub struct Listener {
     pub tls: bool,
     /// Whether HTTP/2 is spoken: by ALPN with TLS, from the first byte without.
     pub http2: bool,
+    /// Whether a listener on an IPv6 address takes IPv6 only.
+    pub ipv6_only: bool,
 }
 
 /// Which headers the gateway adds; Kong's setting `headers`.

@@ -205,13 +205,21 @@ pub(crate) fn server(
     Ok(Arc::new(config))
 }
 
-/// A certificate for `localhost`, for those who have none.
-fn made() -> Result<Arc<CertifiedKey>, String> {
+/// A self-signed certificate for `localhost` and its key, for listeners that have none.
+///
+/// # Errors
+/// It cannot be made.
+pub fn self_signed() -> Result<(CertificateDer<'static>, PrivateKeyDer<'static>), String> {
     let made =
         rcgen::generate_simple_self_signed(["localhost".to_owned()]).map_err(|error| error.to_string())?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(str::to_owned)?;
+    Ok((made.cert.der().clone(), key))
+}
+
+fn made() -> Result<Arc<CertifiedKey>, String> {
+    let (certificate, key) = self_signed()?;
     let key = provider::sign::any_supported_type(&key).map_err(|error| error.to_string())?;
-    Ok(Arc::new(CertifiedKey::new(vec![made.cert.der().clone()], key)))
+    Ok(Arc::new(CertifiedKey::new(vec![certificate], key)))
 }
 
 /// How an upstream is checked, and what is shown to it.

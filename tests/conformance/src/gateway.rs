@@ -57,9 +57,22 @@ impl Gateway {
     /// # Errors
     /// What it printed, when it ended instead of serving.
     pub async fn try_start(yaml: &str, settings: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start(yaml, settings, &[]).await
+    }
+
+    /// Like [`Gateway::try_start`], beside a gateway of the same prefix.
+    ///
+    /// # Errors
+    /// What it printed, when it ended instead of serving.
+    pub async fn take_over(yaml: &str, settings: &[(&str, &str)]) -> Result<Self, String> {
+        Self::start(yaml, settings, &["--take-over"]).await
+    }
+
+    async fn start(yaml: &str, settings: &[(&str, &str)], arguments: &[&str]) -> Result<Self, String> {
         let directory = TempDir::new().expect("a temporary directory");
         fs::write(directory.path().join(CONFIGURATION), yaml).expect("a configuration file");
-        let command = command(directory.path(), settings);
+        let mut command = command(directory.path(), settings);
+        command.args(arguments);
         let mut server = Server::start("postern-start", command, directory);
         let Some((proxy, status, admin)) = server.wait(async |log| log.lines().find_map(serving)).await
         else {

@@ -81,7 +81,7 @@ impl Debug for AdminTls {
 pub enum StartError {
     /// Whoever reaches the address could do everything.
     #[error(
-        "the Admin API would be open to whoever reaches {0}: there is neither a token nor a client certificate"
+        "anyone who can reach {0} could change the configuration: neither a token nor a client certificate is required"
     )]
     Open(SocketAddr),
     /// The address cannot be had.
@@ -98,7 +98,7 @@ impl StartError {
     /// What to do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Open(_) => "give it a token, verify client certificates, or listen on 127.0.0.1",
+            Self::Open(_) => "set admin_token, verify client certificates (admin_ssl_client_ca), or set admin_listen to 127.0.0.1",
             Self::Listen { .. } => "admin_listen says where",
         }
     }
@@ -135,9 +135,7 @@ pub async fn start_within(admin: Admin, bounds: Bounds) -> Result<Listening, Sta
         let is_known = !options.tokens.is_empty()
             || options.insecure
             || listener.tls.as_ref().is_some_and(|tls| tls.verifies_clients);
-        if !is_known && !address.ip().to_canonical().is_loopback() {
-            return Err(StartError::Open(address));
-        }
+        refuse_open(address, is_known)?;
         let failed = |source| StartError::Listen { address, source };
         let socket = bind(address).map_err(failed)?;
         sockets.push((socket.local_addr().map_err(failed)?, socket, listener.tls.clone()));
@@ -153,28 +151,40 @@ pub async fn start_within(admin: Admin, bounds: Bounds) -> Result<Listening, Sta
     Ok(listening)
 }
 
-/// Serves other pages on these sockets, in clear, with the same limits of number and time. Nobody is asked who they are: what
+/// Refuses an address that others than this machine may reach, unless requests must show who they are. `is_known`: they must,
+/// or the operator wants it so.
+///
+/// # Errors
+/// [`StartError::Open`].
+pub fn refuse_open(address: SocketAddr, is_known: bool) -> Result<(), StartError> {
+    match is_known || address.ip().to_canonical().is_loopback() {
+        true => Ok(()),
+        false => Err(StartError::Open(address)),
+    }
+}
+
+/// Serves other pages on these sockets, by TLS where that is given, with the same limits of number and time. Nobody is asked who they are: what
 /// the pages show is for whoever reaches the address.
 ///
 /// # Errors
 /// A socket without an address. Nothing listens then.
 pub fn serve_pages(
     name: &'static str,
-    sockets: Vec<TcpListener>,
+    sockets: Vec<(TcpListener, Option<AdminTls>)>,
     pages: &Router,
     bounds: Bounds,
 ) -> io::Result<Listening> {
     let (end, ended) = watch::channel(false);
     let mut listening =
         Listening { addresses: Vec::new(), end, tasks: Vec::new(), places: Places::new(bounds) };
-    for socket in sockets {
+    for (socket, tls) in sockets {
         let pages = pages.clone();
         let answer: Answer = Arc::new(move |request| {
             // A router is always ready.
             let answer = pages.clone().call(request);
             Box::pin(async move { answer.await.unwrap_or_else(|never| match never {}) })
         });
-        let acceptor = Acceptor { name, answer, tls: None, ended: ended.clone() };
+        let acceptor = Acceptor { name, answer, tls, ended: ended.clone() };
         listening.listen(socket.local_addr()?, socket, acceptor);
     }
     Ok(listening)

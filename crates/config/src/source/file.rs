@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 /// Reads and checks the file.
 #[async_trait]
 pub trait Reader: Send + Sync {
-    /// What it says now; `None` where there is none any longer.
+    /// What it says now; `None` where the node has no file.
     ///
     /// # Errors
     /// It cannot be read, or everything that is wrong with it.
@@ -53,9 +53,8 @@ impl<R: Reader, F: Fn() -> Option<String> + Send + Sync> Source for FileSource<R
     }
 
     async fn next(&mut self, asked: bool) -> Result<Option<Candidate>, Vec<Violation>> {
-        let Some(loaded) = self.reader.read().await? else {
-            return Err(vec![Violation::error("", None, "there is no configuration any longer")]);
-        };
+        // Without a file, what is in effect came by the Admin API, and stays.
+        let Some(loaded) = self.reader.read().await? else { return Ok(None) };
         if (self.in_effect)().is_some_and(|hash| hash == loaded.hash) && !asked {
             return Ok(None);
         }

@@ -16,7 +16,7 @@ pub(super) async fn up(options: &Options) -> Result<ExitCode> {
     let told = boot::told(options).await?;
     match told.postgres().await? {
         Some(server) => {
-            let ran = migrations::up(&server).await.map_err(|error| failed(&error))?;
+            let ran = migrations::up(&server).await.map_err(|error| failed(&error, &told.node.database))?;
             for name in &ran {
                 println(&format!("ran {name}"))?;
             }
@@ -41,7 +41,7 @@ pub(super) async fn list(options: &Options) -> Result<ExitCode> {
         println("the database is prepared whenever a node opens it")?;
         return Ok(ExitCode::SUCCESS);
     };
-    let all = migrations::list(&server).await.map_err(|error| failed(&error))?;
+    let all = migrations::list(&server).await.map_err(|error| failed(&error, &told.node.database))?;
     for migration in &all {
         let state = if migration.ran.is_some() { "ran" } else { "to run" };
         println(&format!("{:24}{state}", migration.name))?;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
+use postern_config::apply::NO_CONFIGURATION;
 use postern_config::source::feed::StoreFeed;
 use postern_config::source::store::Followed;
 use postern_model::Violation;
@@ -28,6 +29,7 @@ use crate::settings::node;
 pub(super) async fn check(options: &Options, conf: Option<PathBuf>) -> Result<ExitCode> {
     let options = Options { conf: conf.or_else(|| options.conf.clone()), ..options.clone() };
     let running = boot::run(&options, &Handle::current()).await?;
+    let is_empty = matches!(&running.kept, Kept::Document(document) if document.hash == NO_CONFIGURATION);
     let name = match running.kept {
         Kept::Document(document) => {
             let snapshot = &document.checked.snapshot;
@@ -47,7 +49,10 @@ pub(super) async fn check(options: &Options, conf: Option<PathBuf>) -> Result<Ex
             file
         }
     };
-    println(&format!("configuration at {name} is valid"))?;
+    match is_empty {
+        true => println("the settings are valid; the node starts without a configuration")?,
+        false => println(&format!("configuration at {name} is valid"))?,
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,8 +84,12 @@ pub(super) async fn health(options: &Options) -> Result<ExitCode> {
     let settings = Settings::load(options)?;
     let (_, pid) = NodeFiles::running(&settings.prefix())?;
     let listeners = node::status_listeners(&settings)?;
-    let Some(address) = listeners.first().map(|listener| listener.address) else {
-        println(&format!("process {} is running; there is no status listener to ask", pid.as_raw_nonzero()))?;
+    let Some(address) = listeners.iter().find(|listener| !listener.tls).map(|listener| listener.address)
+    else {
+        println(&format!(
+            "process {} is running; there is no status listener without TLS to ask",
+            pid.as_raw_nonzero()
+        ))?;
         return Ok(ExitCode::SUCCESS);
     };
     let ready = timeout(Duration::from_secs(5), async {

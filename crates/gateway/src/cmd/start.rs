@@ -17,7 +17,7 @@ use postern_config::source::document::DbLess;
 use postern_config::transact::{Requests, Transactions};
 use postern_plugins as plugins;
 use postern_proxy::live::OnProblem;
-use postern_proxy::{Compiler, Proxy};
+use postern_proxy::{Compiler, Proxy, StartError};
 use postern_secrets::rotate::{Engine, EngineOptions};
 use postern_secrets::snapshot::LastKnownGood;
 use sd_notify::NotifyState;
@@ -42,13 +42,21 @@ use crate::threads::{self, IoThread};
 const LOGS: Duration = Duration::from_secs(5);
 
 /// Runs the gateway until it is told to end; `with_parent`, also when its parent process is gone.
-pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCode> {
+/// `take_over`: beside a node of the same prefix.
+pub(super) async fn start(options: &Options, with_parent: bool, take_over: bool) -> Result<ExitCode> {
     if with_parent {
         rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM))?;
     }
+    let mut hints = Hints::listen()?;
     let io = IoThread::start()?;
-    let Running { settings, node, trust, kept } = boot::run(options, io.handle()).await?;
-    let files = NodeFiles::claim(&node.prefix)?;
+    let Running { settings, mut node, trust, kept } = boot::run(options, io.handle()).await?;
+    let files = NodeFiles::claim(&node.prefix, take_over)?;
+    if !files.are_written() && settings.text("proxy_access_log").is_none() {
+        tracing::warn!("the access log goes to standard output, because the prefix cannot be written to");
+        if let Some(log) = &mut node.proxy.access_log {
+            log.path = PathBuf::from("/dev/stdout");
+        }
+    }
 
     // The configuration is made before anything listens: who fails to start has disturbed nobody.
     let (name, shown, on_problem) = match &kept {
@@ -67,10 +75,16 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     let live = apply.effect().first().ok_or_else(|| anyhow::anyhow!("there is nothing to serve"))?;
     let drain = node.proxy.drain;
     let proxy = Arc::new(Proxy::start(node.proxy, live).map_err(|error| {
-        Failure::new(error.to_string(), "is another process there? proxy_listen says where to listen")
+        let hint = match &error {
+            StartError::Listen { .. } => "is another process there? proxy_listen says where to listen",
+            StartError::Certificate(_) => "ssl_cert and ssl_cert_key name files with PEM in them",
+            StartError::AccessLog { .. } => "proxy_access_log names a file that can be written to, or off",
+            StartError::Worker(_) => "nginx_worker_processes says how many threads serve",
+        };
+        Failure::new(error.to_string(), hint)
     })?);
     apply.effect().running(Arc::clone(&proxy));
-    let status = status::start(&node.status, Arc::clone(&apply)).await?;
+    let status = status::start(&node.status, node.status_certificate.as_ref(), Arc::clone(&apply)).await?;
     let parts = admin::Parts {
         apply: Arc::clone(&apply),
         requests: requests.clone(),
@@ -91,7 +105,14 @@ pub(super) async fn start(options: &Options, with_parent: bool) -> Result<ExitCo
     files.ready(std::process::id())?;
     tell_service_manager(NotifyState::Ready);
 
-    until_told_to_end(&requests, &files).await?;
+    let reopen_logs = || {
+        apply.effect().node().log_files.reopen();
+        if let Some(proxy) = apply.effect().proxy() {
+            proxy.reopen_log();
+        }
+        tracing::info!("log files are opened again");
+    };
+    until_told_to_end(&requests, &files, &mut hints, reopen_logs).await?;
 
     tell_service_manager(NotifyState::Stopping);
     tracing::info!(seconds = drain.as_secs(), "ending: requests under way are finished first");
@@ -192,21 +213,47 @@ fn watched(settings: &Settings) -> Option<PathBuf> {
     path.filter(|path| !path.contains("{vault://")).map(PathBuf::from)
 }
 
+/// Signals that ask for something other than the end. They are caught from the beginning: by default, each would end the
+/// process, and log rotation may send one at any time.
+struct Hints {
+    hang_up: Signal,
+    user1: Signal,
+    /// nginx upgrades its program by it; here it does nothing.
+    _user2: Signal,
+}
+
+impl Hints {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
+            _user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+}
+
 /// Serves until a signal to end. Meanwhile, somebody may ask to have the configuration read again; nobody waits for that here.
-async fn until_told_to_end(requests: &Requests, files: &NodeFiles) -> Result<()> {
+/// `reopen_logs`: log files may have been moved away.
+async fn until_told_to_end(
+    requests: &Requests,
+    files: &NodeFiles,
+    hints: &mut Hints,
+    reopen_logs: impl Fn(),
+) -> Result<()> {
     let mut ends = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::quit()]
         .map(signal)
         .into_iter()
         .collect::<Result<Vec<Signal>, _>>()?;
     let [terminate, interrupt, quit] = ends.as_mut_slice() else { return Ok(()) };
-    let mut hang_up = signal(SignalKind::hangup())?;
     let mut reloads = FuturesUnordered::new();
     loop {
         tokio::select! {
             _ = terminate.recv() => return Ok(()),
             _ = interrupt.recv() => return Ok(()),
             _ = quit.recv() => return Ok(()),
-            _ = hang_up.recv() => {
+            _ = hints.user1.recv() => reopen_logs(),
+            _ = hints.hang_up.recv() => {
+                reopen_logs();
                 let requests = requests.clone();
                 reloads.push(async move { requests.reload().await });
             }

@@ -41,8 +41,10 @@ const fn spec(key: &'static str, default: &'static str, doc: &'static str) -> Sp
 pub(crate) const SPECS: &[Spec] = &[
     spec("prefix", "", "Directory for the process id and logs; /var/lib/postern, or below the home directory without the right to write there."),
     spec("log_level", "notice", "debug, info, notice, warn, error or crit. Read from the environment only: POSTERN_LOG_LEVEL."),
-    spec("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 http2 ssl", "Where traffic comes in: addresses with the words ssl and http2; off for none."),
-    spec("status_listen", "127.0.0.1:8007", "Where /status, /status/ready and /metrics are; off for nowhere."),
+    spec("proxy_listen", "0.0.0.0:8000, 0.0.0.0:8443 http2 ssl", "Where traffic comes in: addresses with flags: ssl, http2, ipv6only=off, and nginx's others; off for none."),
+    spec("status_listen", "127.0.0.1:8007", "Where /status, /status/ready and /metrics are, with the flag ssl for TLS; off for nowhere."),
+    spec("status_ssl_cert", "", "The certificate of the status listener: a file. A self-signed one is made where none is set."),
+    spec("status_ssl_cert_key", "", "Its key: a file."),
     spec("nginx_worker_processes", "auto", "Threads that serve; auto: as many as there are processors."),
     spec("proxy_access_log", "logs/access.log", "A file, below the prefix if it is not absolute; off for none."),
     spec("proxy_access_log_format", "text", "text (nginx's combined form and the request id) or json. Ours."),
@@ -74,12 +76,12 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("pg_ssl", "off", "Whether to speak TLS, and nothing else."),
     spec("pg_ssl_verify", "off", "Whether to check its certificate, by lua_ssl_trusted_certificate."),
     spec("pg_pool_size", "10", "Connections at most."),
-    spec("admin_listen", "127.0.0.1:8001", "Where the Admin API listens, with the word ssl for TLS; off for nowhere."),
+    spec("admin_listen", "127.0.0.1:8001", "Where the Admin API listens, with the flag ssl for TLS; off for nowhere."),
     spec("admin_token", "", "What requests to the Admin API must show as Admin-Token; may be a reference, which may rotate. Ours."),
     spec("admin_insecure", "off", "Whether anybody may ask who reaches the Admin API, from other machines too. Ours."),
     spec("admin_hosts", "", "Names by which the Admin API may be called besides localhost and addresses. Ours."),
     spec("admin_origins", "", "Pages that may call it from a browser, as in https://manager.example. Ours."),
-    spec("admin_ssl_cert", "", "Its certificate: a file."),
+    spec("admin_ssl_cert", "", "Its certificate: a file. A self-signed one is made where none is set."),
     spec("admin_ssl_cert_key", "", "The key of that: a file."),
     spec("admin_ssl_client_ca", "", "Who signs the certificates that clients of it must show: a file. Ours."),
     spec("vaults", "bundled", "Kinds of vaults that may be used."),
@@ -124,6 +126,8 @@ pub(crate) type Texts = BTreeMap<String, Secret>;
 pub(crate) struct Node {
     pub(crate) proxy: Options,
     pub(crate) status: Vec<Listener>,
+    /// Files: the certificate of the status listener and its key.
+    pub(crate) status_certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) prefix: PathBuf,
     pub(crate) flavour: Flavour,
     pub(crate) verify_upstreams: bool,
@@ -190,6 +194,7 @@ pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
         _ => return Err(settings.wrong("router_flavor", "traditional_compatible or expressions")),
     };
     let idle = settings.number("upstream_keepalive_idle_timeout")?;
+    settings.refuse_shared_addresses()?;
     Ok(Node {
         proxy: Options {
             listen: settings.listeners("proxy_listen")?,
@@ -217,6 +222,7 @@ pub(crate) fn node(texts: &Texts) -> Result<Node, Failure> {
             drain: settings.duration("shutdown_timeout")?,
         },
         status: settings.listeners("status_listen")?,
+        status_certificate: settings.certificate("status_ssl_cert", "status_ssl_cert_key")?,
         prefix,
         flavour,
         verify_upstreams: settings.switch("tls_certificate_verify")?,
@@ -310,24 +316,39 @@ impl Reader<'_> {
     }
 
     fn listeners(&self, key: &str) -> Result<Vec<Listener>, Failure> {
-        let listener = |item: &str| {
-            let mut words = item.split_whitespace();
-            let address = words.next().and_then(address)?;
-            let mut listener = Listener { address, tls: false, http2: false };
-            for word in words {
-                match word {
-                    "ssl" => listener.tls = true,
-                    "http2" => listener.http2 = true,
-                    // What the kernel and we do anyway.
-                    "reuseport" | "deferred" | "bind" => {}
-                    word if word.starts_with("backlog=") || word.starts_with("so_keepalive=") => {}
-                    _ => return None,
+        self.items(key)
+            .map(|item| {
+                listener(item).map_err(|reason| {
+                    let doc = SPECS.iter().find(|spec| spec.key == key).map_or("", |spec| spec.doc);
+                    Failure::new(format!("{key}: {item}: {reason}"), format!("{key}: {doc}"))
+                })
+            })
+            .collect()
+    }
+
+    /// Listeners share their ports with those of another process of ours, so the kernel would not refuse two of this one.
+    fn refuse_shared_addresses(&self) -> Result<(), Failure> {
+        let mut taken: Vec<(&str, SocketAddr)> = Vec::new();
+        for key in ["proxy_listen", "admin_listen", "status_listen"] {
+            for Listener { address, .. } in self.listeners(key)? {
+                match taken.iter().find(|(_, other)| *other == address && address.port() != 0) {
+                    Some((other, _)) if *other == key => {
+                        return Err(Failure::new(
+                            format!("{key}: {address} is there twice"),
+                            "remove one of them",
+                        ));
+                    }
+                    Some((other, _)) => {
+                        return Err(Failure::new(
+                            format!("{key}: {address} is an address of {other}, too"),
+                            format!("set {key} or {other} to another port, or to off"),
+                        ));
+                    }
+                    None => taken.push((key, address)),
                 }
             }
-            Some(listener)
-        };
-        let expected = "addresses such as 0.0.0.0:8443 with the words ssl, http2, reuseport, deferred, bind or backlog=N";
-        self.items(key).map(|item| listener(item).ok_or_else(|| self.wrong(key, expected))).collect()
+        }
+        Ok(())
     }
 
     fn headers(&self) -> Result<Headers, Failure> {
@@ -466,19 +487,14 @@ impl Reader<'_> {
     }
 
     fn admin(&self) -> Result<Admin, Failure> {
-        let admin = Admin {
+        Ok(Admin {
             listen: self.listeners("admin_listen")?,
             insecure: self.switch("admin_insecure")?,
             hosts: self.items("admin_hosts").map(str::to_owned).collect(),
             origins: self.items("admin_origins").map(str::to_owned).collect(),
             certificate: self.certificate("admin_ssl_cert", "admin_ssl_cert_key")?,
             client_ca: self.given("admin_ssl_client_ca").map(PathBuf::from),
-        };
-        let wants_tls = admin.listen.iter().any(|listener| listener.tls);
-        if wants_tls && admin.certificate.is_none() {
-            return Err(self.wrong("admin_ssl_cert", "a file, because admin_listen says ssl"));
-        }
-        Ok(admin)
+        })
     }
 
     fn database(&self) -> Result<Database, Failure> {
@@ -520,6 +536,52 @@ impl Reader<'_> {
         };
         Ok(Some(LkgOptions { file: file.into(), key }))
     }
+}
+
+/// One listener, in Kong's form: `0.0.0.0:8443 http2 ssl reuseport backlog=16384`.
+///
+/// # Errors
+/// Which part of it is not understood, or not supported.
+fn listener(item: &str) -> Result<Listener, String> {
+    const FLAGS: &str =
+        "ssl, http2, reuseport, deferred, bind, backlog=N, ipv6only=on|off or so_keepalive=on|off";
+    let mut words = item.split_whitespace();
+    let address = words
+        .next()
+        .and_then(address)
+        .ok_or("expected an address and a port, such as 127.0.0.1:8000 or [::]:8000")?;
+    let mut listener = Listener { address, tls: false, http2: false, ipv6_only: true };
+    for word in words {
+        let (flag, value) = word.split_once('=').map_or((word, None), |(flag, value)| (flag, Some(value)));
+        match (flag, value) {
+            ("ssl", None) => listener.tls = true,
+            ("http2", None) => listener.http2 = true,
+            // Every listener has SO_REUSEPORT, is bound by itself and has the longest queue that the kernel allows.
+            ("reuseport" | "deferred" | "bind", None) => {}
+            ("backlog", Some(number)) if number.parse::<u32>().is_ok_and(|number| number > 0) => {}
+            ("so_keepalive", Some(value)) if is_keepalive(value) => {}
+            ("ipv6only", Some("on")) => listener.ipv6_only = true,
+            ("ipv6only", Some("off")) if address.is_ipv6() => listener.ipv6_only = false,
+            ("ipv6only", Some("off")) => {
+                return Err("ipv6only=off needs an IPv6 address, such as [::]:8000".to_owned());
+            }
+            ("proxy_protocol", None) => return Err(
+                "the PROXY protocol is not supported; remove proxy_protocol, and have the load balancer send X-Forwarded-For"
+                    .to_owned(),
+            ),
+            ("backlog" | "so_keepalive" | "ipv6only", _) => {
+                return Err(format!("{word} is not a valid flag; expected {FLAGS}"));
+            }
+            _ => return Err(format!("unknown flag {word}; expected {FLAGS}")),
+        }
+    }
+    Ok(listener)
+}
+
+/// nginx's form: on, off, or idle:interval:count with any of them left out.
+fn is_keepalive(value: &str) -> bool {
+    let is_number = |part: &str| part.is_empty() || duration(part).is_some();
+    matches!(value, "on" | "off") || value.split(':').count() == 3 && value.split(':').all(is_number)
 }
 
 /// `host:port`; the host is an address, or `localhost`.
@@ -613,14 +675,42 @@ mod tests {
             ("ssl_cert", "/a"),
             ("database", "cassandra"),
             ("admin_insecure", "maybe"),
-            ("admin_listen", "127.0.0.1:8444 ssl"),
+            ("proxy_listen", "127.0.0.1:8001"),
+            ("proxy_listen", "127.0.0.1:80, 127.0.0.1:80 ssl"),
+            ("proxy_listen", "0.0.0.0:80 proxy_protocol"),
+            ("proxy_listen", "0.0.0.0:80 ipv6only=off"),
+            ("proxy_listen", "[::]:80 ipv6only=maybe"),
+            ("proxy_listen", "0.0.0.0:80 backlog=0"),
+            ("proxy_listen", "0.0.0.0:80 so_keepalive=1:2"),
+            ("status_ssl_cert", "/a"),
             ("secrets_last_known_good", "/a"),
             ("real_ip_header", "proxy_protocol"),
         ];
         for (key, text) in cases {
             let failure = node(&texts(&[(key, text)])).expect_err(key);
-            let part = key.split_once("_listen").map_or(key, |(start, _)| start).trim_end_matches("_key");
+            let part = key.trim_end_matches("_key");
             assert!(failure.message.contains(part), "{key}: {}", failure.message);
         }
+    }
+
+    #[test]
+    fn every_flag_that_kong_has_is_understood_or_refused_by_name() {
+        let listen =
+            "127.0.0.1:8001 reuseport backlog=16384, 127.0.0.1:8444 http2 ssl reuseport backlog=16384";
+        let admin = node(&texts(&[("admin_listen", listen)])).unwrap().admin;
+        let flags: Vec<_> = admin.listen.iter().map(|l| (l.address.port(), l.tls, l.http2)).collect();
+        assert_eq!((flags, admin.certificate), (vec![(8001, false, false), (8444, true, true)], None));
+        for (flags, ipv6_only) in [
+            ("", true),
+            ("deferred bind so_keepalive=on", true),
+            ("so_keepalive=30m::10", true),
+            ("ipv6only=on", true),
+            ("ipv6only=off ssl", false),
+        ] {
+            let listener = listener(&format!("[::]:8443 {flags}")).unwrap();
+            assert_eq!(listener.ipv6_only, ipv6_only, "{flags}");
+        }
+        assert!(listener("[::]:80 proxy_protocol").unwrap_err().contains("PROXY protocol is not supported"));
+        assert!(listener("[::]:80 sll").unwrap_err().starts_with("unknown flag sll"));
     }
 }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 use crate::logging::queue::{self, Deliver, Delivery, Sender};
 use crate::logging::{Lines, PHASES, fields};
+use crate::node::LogFiles;
 use crate::plugin::Plugin;
 use crate::prepared::Prepared;
 use crate::registry::{Context, Definition};
@@ -75,11 +76,11 @@ struct FileLog {
 fn make(config: &Record, context: &Context<'_>) -> Result<Prepared, String> {
     let Config { path, reopen, custom_fields_by_lua } = config.read()?;
     let lines = Lines::new(custom_fields_by_lua.as_ref(), context)?;
-    let to = Appended(Arc::new(Appending { path, reopen, file: Mutex::default() }));
     let queue = queue::Config { max_retry_time: 0.0, ..queue::Config::plain(TOGETHER) };
-    Ok(Prepared::at_commit(move |living| FileLog {
-        lines,
-        sender: Sender::new(SCHEMA.name, living, queue, to),
+    Ok(Prepared::at_commit(move |living| {
+        let log_files = Arc::clone(&living.node.log_files);
+        let to = Appended(Arc::new(Appending { path, reopen, log_files, file: Mutex::default() }));
+        FileLog { lines, sender: Sender::new(SCHEMA.name, living, queue, to) }
     }))
 }
 
@@ -97,19 +98,22 @@ struct Appended(Arc<Appending>);
 struct Appending {
     path: PathBuf,
     reopen: bool,
-    file: Mutex<Option<File>>,
+    log_files: Arc<LogFiles>,
+    /// The open file, and the count of [`LogFiles`] at which it was opened.
+    file: Mutex<Option<(File, u64)>>,
 }
 
 impl Appending {
     /// In one call, so that lines of several writers do not run into each other.
     fn append(&self, lines: &[u8]) -> std::io::Result<()> {
         let mut kept = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut file = match kept.take().filter(|_| !self.reopen) {
-            Some(file) => file,
+        let count = self.log_files.count();
+        let mut file = match kept.take().filter(|(_, opened)| !self.reopen && *opened == count) {
+            Some((file, _)) => file,
             None => OpenOptions::new().append(true).create(true).mode(0o644).open(&self.path)?,
         };
         file.write_all(lines)?;
-        *kept = Some(file);
+        *kept = Some((file, count));
         Ok(())
     }
 }
@@ -179,6 +183,20 @@ mod tests {
             let number = |path| std::fs::read_to_string(path).map_or(0, |text| text.lines().count());
             assert_eq!((number(&moved), number(&path)), (first, second));
         }
+    }
+
+    #[tokio::test]
+    async fn a_node_that_opens_its_log_files_again_opens_this_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, moved) = (directory.path().join("a.log"), directory.path().join("b.log"));
+        let node: Arc<crate::node::Node> = Arc::default();
+        let plugin = crate::testing::make_on(&SCHEMA.config, super::make, &json!({"path": path}), &node);
+        plugin.log(&Request::for_test(), &Summary::for_test());
+        lines(&path, 1).await;
+        std::fs::rename(&path, &moved).unwrap();
+        node.log_files.reopen();
+        plugin.log(&Request::for_test(), &Summary::for_test());
+        assert_eq!((lines(&path, 1).await.len(), lines(&moved, 1).await.len()), (1, 1));
     }
 
     #[tokio::test]

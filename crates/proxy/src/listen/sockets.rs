@@ -23,7 +23,7 @@ pub(super) fn bind(
         for sockets in &mut by_worker {
             let fail =
                 |error: io::Error| StartError::Listen { address, reason: postern_secrets::io_reason(&error) };
-            let socket = bind_one(address).map_err(fail)?;
+            let socket = bind_one(address, listener.ipv6_only).map_err(fail)?;
             // Of port 0 the kernel chooses one, and the other workers take the same.
             address = socket.local_addr().map_err(fail)?;
             sockets.push((Listener { address, ..*listener }, socket));
@@ -33,13 +33,13 @@ pub(super) fn bind(
     Ok((by_worker, addresses))
 }
 
-fn bind_one(address: SocketAddr) -> io::Result<TcpListener> {
+fn bind_one(address: SocketAddr, ipv6_only: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
     if address.is_ipv6() {
-        socket.set_only_v6(true)?;
+        socket.set_only_v6(ipv6_only)?;
     }
     socket.bind(&address.into())?;
     socket.listen(16_384)?;

@@ -5,11 +5,11 @@
 //! out and counted, and no request waits.
 
 use std::cell::RefCell;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -44,17 +44,28 @@ pub(crate) struct Log {
 pub(crate) struct Writer {
     out: Option<SyncSender<Vec<u8>>>,
     left_out: Arc<AtomicU64>,
+    reopen: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Writer {
     /// Opens the file and starts the thread.
     pub(crate) fn start(path: &Path) -> std::io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).open(path)?;
+        let file = open(path)?;
         let (out, batches) = sync_channel(WAITING);
-        let thread =
-            std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write(file, batches))?;
-        Ok(Self { out: Some(out), left_out: Arc::default(), thread: Some(thread) })
+        let (path, reopen) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
+        let asked = Arc::clone(&reopen);
+        let thread = std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write(&path, file, batches, &asked))?;
+        Ok(Self { out: Some(out), left_out: Arc::default(), reopen, thread: Some(thread) })
+    }
+
+    /// Has the file opened again: it may have been moved away, as logrotate does.
+    pub(crate) fn reopen(&self) {
+        self.reopen.store(true, Ordering::Release);
+        // Wakes the thread; where the queue is full, it is awake.
+        let _ = self.out.as_ref().map(|out| out.try_send(Vec::new()));
     }
 
     /// An end for a worker.
@@ -73,9 +84,22 @@ impl Drop for Writer {
     }
 }
 
+fn open(path: &Path) -> std::io::Result<File> {
+    OpenOptions::new().append(true).create(true).open(path)
+}
+
 #[expect(clippy::needless_pass_by_value, reason = "the thread owns them")]
-fn write(mut file: std::fs::File, batches: Receiver<Vec<u8>>) {
+fn write(path: &Path, mut file: File, batches: Receiver<Vec<u8>>, reopen: &AtomicBool) {
     while let Ok(batch) = batches.recv() {
+        if reopen.swap(false, Ordering::AcqRel) {
+            match open(path) {
+                Ok(new) => file = new,
+                Err(error) => {
+                    let error = postern_secrets::io_reason(&error);
+                    tracing::error!(path = %path.display(), error, "cannot open the access log again");
+                }
+            }
+        }
         if let Err(error) = file.write_all(&batch) {
             tracing::warn!(error = postern_secrets::io_reason(&error), "cannot write the access log");
         }
@@ -215,5 +239,20 @@ mod tests {
         drop(log);
         drop(writer);
         assert_eq!(std::fs::read_to_string(path).unwrap(), "one\n");
+    }
+
+    #[test]
+    fn a_file_that_was_moved_away_is_opened_again_when_that_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, moved) = (directory.path().join("access.log"), directory.path().join("access.log.1"));
+        let writer = Writer::start(&path).unwrap();
+        std::fs::rename(&path, &moved).unwrap();
+        writer.reopen();
+        let log = writer.log(false).unwrap();
+        log.lines.borrow_mut().extend_from_slice(b"two\n");
+        drop(log);
+        drop(writer);
+        assert_eq!(std::fs::read_to_string(path).unwrap(), "two\n");
+        assert_eq!(std::fs::read_to_string(moved).unwrap(), "");
     }
 }

@@ -31,5 +31,6 @@ mod real_parts;
 mod refused;
 mod start;
 mod threads;
+mod start_settings;
 mod tutorial;
 mod violations;
