@@ -71,6 +71,7 @@ use serde_json::{Map, Value};
 use tokio::sync::{Mutex, Semaphore};
 use uuid::Uuid;
 
+pub use audit::AuditLog;
 pub use derived::settle;
 pub use guard::{AdminOptions, AdminToken, TokenValue};
 pub use listen::{

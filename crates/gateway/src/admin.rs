@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use anyhow::Result;
 use async_trait::async_trait;
 use postern_admin::server::{
-    About, AddressHealth, Admin, AdminListener, AdminOptions, AdminTls, AdminToken, Applied, Counts,
-    Listening, Node, TargetHealth, TokenValue, UpstreamHealth, refuse_open, start as listen,
+    About, AddressHealth, Admin, AdminListener, AdminOptions, AdminTls, AdminToken, Applied, AuditLog,
+    Counts, Listening, Node, TargetHealth, TokenValue, UpstreamHealth, refuse_open, start as listen,
 };
 use postern_config::apply::Apply;
 use postern_config::source::document::DbLess;
@@ -20,10 +20,11 @@ use postern_model::field::Plugins;
 use postern_model::{Kind, Violation};
 use postern_plugins::registry::Registry;
 use postern_proxy::balance::{Balancer, PeerHealth, State};
+use postern_proxy::observe::LogFile;
 use postern_router::Flavour;
-use postern_secrets::Template;
 use postern_secrets::clock::Clock;
 use postern_secrets::rotate::Engine;
+use postern_secrets::{Template, io_reason};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ use crate::own_tls;
 use crate::report::Failure;
 use crate::serve::Serve;
 use crate::settings::Settings;
-use crate::settings::node;
+use crate::settings::node::{self, Audit};
 
 /// What it shows and changes.
 pub(crate) struct Parts {
@@ -49,7 +50,11 @@ pub(crate) struct Parts {
 }
 
 /// Starts to listen, unless the settings say nowhere.
-pub(crate) async fn start(parts: Parts, settings: &node::Admin) -> Result<Option<Listening>> {
+pub(crate) async fn start(
+    parts: Parts,
+    settings: &node::Admin,
+    audit: Option<Arc<LogFile>>,
+) -> Result<Option<Listening>> {
     if settings.listen.is_empty() {
         return Ok(None);
     }
@@ -68,12 +73,38 @@ pub(crate) async fn start(parts: Parts, settings: &node::Admin) -> Result<Option
         insecure: settings.insecure,
         hosts: settings.hosts.clone(),
         origins: settings.origins.clone(),
+        audit: audit_log(audit.as_ref(), settings),
     };
     let about = about(apply.effect().settings(), flavour, db_less.is_some());
     let running = Running { about, apply, requests, db_less, revision, registry: Registry::bundled() };
     let admin = Admin::new(store, Arc::new(running), Clock::system(), options);
     let listening = listen(admin).await.map_err(|error| Failure::new(error.to_string(), error.hint()))?;
     Ok(Some(listening))
+}
+
+/// The file of the audit log, if the settings name one.
+///
+/// # Errors
+/// It cannot be opened.
+pub(crate) fn audit_file(settings: &node::Admin) -> Result<Option<Arc<LogFile>>, Failure> {
+    let Audit::File(path) = &settings.audit else { return Ok(None) };
+    LogFile::start(path).map(|file| Some(Arc::new(file))).map_err(|error| {
+        Failure::new(
+            format!("admin_audit_log: cannot open {}: {}", path.display(), io_reason(&error)),
+            "it names a file that can be written to, log (the node's own log) or off",
+        )
+    })
+}
+
+fn audit_log(file: Option<&Arc<LogFile>>, settings: &node::Admin) -> AuditLog {
+    match (file, &settings.audit) {
+        (Some(file), _) => {
+            let file = Arc::clone(file);
+            AuditLog::Lines(Arc::new(move |line| file.line(line)))
+        }
+        (None, Audit::Off) => AuditLog::Off,
+        (None, _) => AuditLog::OwnLog,
+    }
 }
 
 fn about(settings: &Settings, flavour: Flavour, is_db_less: bool) -> About {

@@ -83,7 +83,11 @@ pub(crate) fn start_node_logging(verbosity: u8, level: Option<LevelFilter>) {
         _ => LevelFilter::TRACE,
     };
     let others = if verbosity > 2 { LevelFilter::TRACE } else { LevelFilter::ERROR };
-    let targets = Targets::new().with_default(others).with_target("postern", ours);
+    let targets = Targets::new()
+        .with_default(others)
+        .with_target("postern", ours)
+        // Whatever the level: admin_audit_log says where it goes.
+        .with_target("audit", ours.max(LevelFilter::INFO));
     let is_terminal = std::io::stderr().is_terminal();
     let registry = tracing_subscriber::registry().with(Told.with_filter(targets.clone()));
     if is_terminal {

@@ -7,6 +7,7 @@
 mod conf;
 pub(crate) mod node;
 pub(crate) mod sample;
+mod without_effect;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -163,25 +164,22 @@ impl Settings {
         places.collect()
     }
 
-    /// What is worth saying of the settings, once: those that nobody knows, and those that do nothing yet.
+    /// What is worth saying of the settings, once: those that nobody knows, and those without effect.
     pub(crate) fn notices(&self) -> Vec<String> {
         let mut notices = Vec::new();
-        let mut unused = Vec::new();
         let ours = used_vault_settings();
         for (key, setting) in &self.values {
             if is_used(key) {
                 continue;
             }
             if is_known(key) {
-                unused.push(key.as_str());
+                let advice = without_effect::advice(key);
+                notices.push(format!("{key} in {} has no effect: {advice}", setting.place));
             } else {
                 let near = nearest(key, known().chain(ours.iter().map(String::as_str)));
                 let near = near.map_or_else(String::new, |near| format!("; did you mean {near}?"));
                 notices.push(format!("unknown setting {key} in {}{near}", setting.place));
             }
-        }
-        if !unused.is_empty() {
-            notices.push(format!("known, but not used by this version yet: {}", unused.join(", ")));
         }
         notices
     }
@@ -334,10 +332,13 @@ mod tests {
         assert_eq!(
             notices,
             [
+                "admin_gui_listen in kong.conf:1 has no effect: there is no Kong Manager; the Admin API takes pages of other \
+                 origins by admin_origins",
                 "unknown setting declarative_confg in kong.conf:1; did you mean declarative_config?",
+                "nginx_http_foo in kong.conf:1 has no effect: there is no nginx here; postern config settings lists the \
+                 directives that have an effect",
                 "unknown setting vault_hcv_tokn in kong.conf:1; did you mean vault_hcv_token?",
                 "unknown setting zzz in kong.conf:1",
-                "known, but not used by this version yet: admin_gui_listen, nginx_http_foo",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! What log plugins share: the log object, its redaction, and the queue in which it waits to be delivered.
 //!
-//! Owns: the line that a request comes to. [`record`] writes Kong's log object, [`redact`] blots credentials out, `fields`
+//! Owns: the line that a request comes to. [`record`] writes Kong's log object, [`redact`] blots credentials out, [`secret_values`] what came from a vault, `fields`
 //! adds and removes fields as an operator wants, [`own`] is the gateway's own log, [`queue`] delivers in batches, `wire` over TCP and UDP. Must not know: a
 //! plugin.
 
@@ -9,6 +9,7 @@ pub mod own;
 pub mod queue;
 pub(crate) mod record;
 pub mod redact;
+pub mod secret_values;
 pub(crate) mod wire;
 
 use std::collections::BTreeMap;

@@ -91,6 +91,13 @@ impl Instance {
     }
 }
 
+impl Instance {
+    /// Whether its configuration holds references.
+    pub(crate) fn holds_references(&self) -> bool {
+        matches!(self.cell, Cell::Live(_))
+    }
+}
+
 impl Debug for Instance {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write!(f, "Instance({} {} {:?})", self.schema.name, self.id, self.scope)

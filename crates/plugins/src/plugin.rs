@@ -34,6 +34,10 @@ pub trait Plugin: Send + Sync + 'static {
         Step::Continue
     }
 
+    /// It is the instance for this request. Called in place of [`Plugin::access`] where that is not, and only of a plugin whose
+    /// configuration holds references.
+    fn chosen(&self, _request: &mut Request) {}
+
     /// The head of the response on its way to the client, whoever made it.
     fn response(&self, _request: &Request, _response: &mut Response) {}
 

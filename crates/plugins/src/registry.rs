@@ -2,6 +2,7 @@
 //!
 //! Owns: which plugins there are. Must not know: what they do. To add one: a file in `bundled/`, and a line here.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use postern_model::Record;
@@ -96,6 +97,17 @@ impl Registry {
     /// One by its name.
     pub fn get(&self, name: &str) -> Option<&'static Definition> {
         self.0.iter().find(|definition| definition.schema.name == name)
+    }
+}
+
+impl Definition {
+    /// A value that came from a reference, for its place in a text of the configuration: where texts are templates, it is no
+    /// template.
+    pub fn literal<'a>(&self, value: &'a str) -> Cow<'a, str> {
+        match self.schema.name == bundled::request_transformer::SCHEMA.name {
+            true => bundled::request_transformer::literal(value),
+            false => Cow::Borrowed(value),
+        }
     }
 }
 

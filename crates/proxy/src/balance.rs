@@ -98,6 +98,8 @@ enum Origin {
 struct Shared {
     /// The upstream's name, for logs.
     label: Arc<str>,
+    /// Whether logs may name the hosts of targets.
+    names_hosts: bool,
     algorithm: Algorithm,
     slots: u32,
     threshold: f64,
@@ -166,6 +168,14 @@ impl Balancer {
     pub fn single(host: &str, port: u16, control: &Control) -> Arc<Self> {
         let place = Place { text: format!("{host}:{port}").into(), host: host.into(), port, weight: 100 };
         let shared = Shared { label: host.into(), ..Shared::empty(control) };
+        Self::made(shared, Origin::Single, vec![Resolved::new(place, None)])
+    }
+
+    /// For a host that came from a vault: logs do not name it.
+    pub fn secret_host(host: &str, port: u16, control: &Control) -> Arc<Self> {
+        let place = Place { text: format!("{host}:{port}").into(), host: host.into(), port, weight: 100 };
+        let label = "a host that came from a vault".into();
+        let shared = Shared { label, names_hosts: false, ..Shared::empty(control) };
         Self::made(shared, Origin::Single, vec![Resolved::new(place, None)])
     }
 
@@ -338,6 +348,7 @@ impl Shared {
         let set = PeerSet::new(Algorithm::RoundRobin, 1, Box::default(), None, Duration::ZERO);
         Self {
             label: "".into(),
+            names_hosts: true,
             algorithm: Algorithm::RoundRobin,
             slots: 1,
             threshold: 0.0,

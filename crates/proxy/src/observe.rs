@@ -11,6 +11,7 @@ use postern_plugins::metrics::{Count, Line, Tally, Tells};
 use postern_plugins::view::Summary;
 
 use crate::exchange::Exchange;
+pub use access_log::Writer as LogFile;
 pub(crate) use access_log::{Log, Writer};
 
 /// What a worker tells.

@@ -68,6 +68,9 @@ pub(crate) async fn serve(
         Ok(service) => service,
         Err(unavailable) => return early(exchange, &route.plan, *unavailable, Source::Gateway),
     };
+    if let Some(values) = service.as_ref().and_then(|service| service.values.as_ref()) {
+        values.mark(&mut exchange.view);
+    }
     let kept_host = head_for_upstream(&mut exchange, route, service.as_deref(), found);
 
     // access

@@ -1,11 +1,14 @@
 //! Several texts of one user, whose values change together: a certificate and its key, all strings of a plugin.
 //!
 //! Owns: that a user never sees the new value of one text with the old one of another, where both come from the same
-//! read. Must not know: what the texts are for. It is one [`Slot`] of all the texts, with a separator between them that
-//! nobody who writes to a vault can guess.
+//! read; and that a user can tell which parts of a text came from a vault ([`Filled`]). Must not know: what the texts are
+//! for. It is one [`Slot`] of all the texts, with a separator between their parts that nobody who writes to a vault can guess.
 
+use std::borrow::Cow;
 use std::fmt::{self, Debug, Formatter};
 use std::sync::Arc;
+
+use zeroize::Zeroizing;
 
 use crate::rotate::{Candidate, Engine};
 use crate::slot::{Consumer, Derived, Made, Slot};
@@ -17,7 +20,40 @@ use postern_secret::Secret;
 pub struct Bundle {
     slot: Arc<Slot>,
     separator: Arc<str>,
-    count: usize,
+    /// For each text, how many references it holds.
+    references: Arc<[usize]>,
+}
+
+/// A text with its references filled in.
+#[derive(Clone, Debug)]
+pub struct Filled {
+    /// What was written and what came from a vault, by turns; it begins and ends with what was written, which may be empty.
+    parts: Vec<Secret>,
+}
+
+impl Filled {
+    /// The text.
+    pub fn text(&self) -> Secret {
+        self.text_with(|value| value.into())
+    }
+
+    /// The text, with each value changed on its way into it.
+    pub fn text_with<'a>(&'a self, change: impl Fn(&'a str) -> Cow<'a, str>) -> Secret {
+        let changed: Vec<Cow<'_, str>> = self
+            .parts
+            .iter()
+            .enumerate()
+            .map(|(index, part)| if index % 2 == 1 { change(part.expose()) } else { part.expose().into() })
+            .collect();
+        let mut text = Zeroizing::new(String::with_capacity(changed.iter().map(|part| part.len()).sum()));
+        changed.iter().for_each(|part| text.push_str(part));
+        Secret::from(text)
+    }
+
+    /// What came from a vault.
+    pub fn values(&self) -> impl Iterator<Item = &Secret> {
+        self.parts.iter().skip(1).step_by(2)
+    }
 }
 
 impl Engine {
@@ -55,6 +91,16 @@ impl Candidate {
         name: &'static str,
         make: impl Fn(&[Secret]) -> Result<Made<T>, String> + Send + Sync + 'static,
     ) -> Arc<Derived<T>> {
+        self.derive_filled(bundle, name, move |filled| make(&texts(filled)))
+    }
+
+    /// The same, for those who must tell what came from a vault.
+    pub fn derive_filled<T: Send + Sync + 'static>(
+        &self,
+        bundle: &Bundle,
+        name: &'static str,
+        make: impl Fn(&[Filled]) -> Result<Made<T>, String> + Send + Sync + 'static,
+    ) -> Arc<Derived<T>> {
         let derived = bundle.slot.derive_for_candidate(name, bundle.made_of(make));
         let consumer: Arc<dyn Consumer> = Arc::<Derived<T>>::clone(&derived) as _;
         self.takes_effect(&consumer);
@@ -70,12 +116,20 @@ fn bundled<'a, T: IntoIterator<Item = &'a Template>>(
 ) -> Vec<Bundle> {
     let joined = bundles.into_iter().map(|texts| {
         let texts: Vec<_> = texts.into_iter().collect();
-        (texts.len(), Template::joined(&texts, separator))
+        let references: Arc<[usize]> = texts.iter().map(|text| text.references().count()).collect();
+        // Alone, it needs no separator, and shares its slot with whoever has the same.
+        let is_alone = texts.len() == 1 && texts.iter().all(|text| text.as_reference().is_some());
+        let separator = if is_alone { "" } else { separator };
+        (references, Template::joined(&texts, separator))
     });
-    let (counts, templates): (Vec<_>, Vec<_>) = joined.unzip();
+    let (references, templates): (Vec<_>, Vec<_>) = joined.unzip();
     let slots = slots(&templates);
-    let bundle = |(count, slot)| Bundle { slot, separator: Arc::clone(separator), count };
-    counts.into_iter().zip(slots).map(bundle).collect()
+    let bundle = |(references, slot)| Bundle { slot, separator: Arc::clone(separator), references };
+    references.into_iter().zip(slots).map(bundle).collect()
+}
+
+fn texts(filled: &[Filled]) -> Vec<Secret> {
+    filled.iter().map(Filled::text).collect()
 }
 
 impl Bundle {
@@ -88,19 +142,24 @@ impl Bundle {
         name: &'static str,
         make: impl Fn(&[Secret]) -> Result<T, String> + Send + Sync + 'static,
     ) -> Arc<Derived<T>> {
-        self.slot.derive_or_wait(name, self.made_of(make))
+        self.slot.derive_or_wait(name, self.made_of(move |filled| make(&texts(filled))))
     }
 
     /// The same of the value of the slot.
     fn made_of<T, F>(&self, make: F) -> impl Fn(&Secret) -> Result<T, String> + Send + Sync + use<T, F>
     where
-        F: Fn(&[Secret]) -> Result<T, String> + Send + Sync,
+        F: Fn(&[Filled]) -> Result<T, String> + Send + Sync,
     {
-        let (separator, count) = (Arc::clone(&self.separator), self.count);
+        let (separator, references) = (Arc::clone(&self.separator), Arc::clone(&self.references));
         move |value| {
-            let texts = split(value, &separator, count).ok_or("the texts cannot be told apart")?;
-            make(&texts)
+            let filled = split(value, &separator, &references).ok_or("the texts cannot be told apart")?;
+            make(&filled)
         }
+    }
+
+    /// The texts as they are now; `None` while one has no value.
+    pub fn filled(&self) -> Option<Vec<Filled>> {
+        split(&self.slot.load()?, &self.separator, &self.references)
     }
 
     /// The slot behind it, to wait for.
@@ -111,16 +170,23 @@ impl Bundle {
 
 impl Debug for Bundle {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "Bundle({} texts)", self.count)
+        write!(f, "Bundle({} texts)", self.references.len())
     }
 }
 
-fn split(value: &Secret, separator: &str, count: usize) -> Option<Vec<Secret>> {
-    if count == 1 {
-        return Some(vec![value.clone()]);
+fn split(value: &Secret, separator: &str, references: &[usize]) -> Option<Vec<Filled>> {
+    if references == [1] && !value.expose().contains(separator) {
+        return Some(vec![Filled { parts: vec![Secret::from(""), value.clone(), Secret::from("")] }]);
     }
-    let texts: Vec<_> = value.expose().split(separator).map(Secret::from).collect();
-    (texts.len() == count).then_some(texts)
+    let mut all = value.expose().split(separator).map(Secret::from);
+    let filled: Option<Vec<_>> = references
+        .iter()
+        .map(|count| {
+            let parts: Vec<_> = all.by_ref().take(2 * count + 1).collect();
+            (parts.len() == 2 * count + 1).then_some(Filled { parts })
+        })
+        .collect();
+    filled.filter(|_| all.next().is_none())
 }
 
 #[cfg(test)]
@@ -129,13 +195,27 @@ mod tests {
 
     #[test]
     fn texts_come_apart_as_they_went_in() {
-        let texts = |value: &str, count| {
-            let texts = split(&Secret::from(value), "|", count)?;
-            Some(texts.iter().map(|text| text.expose().to_owned()).collect::<Vec<_>>())
+        let apart = |value: &str, references: &[usize]| {
+            let filled = split(&Secret::from(value), "|", references)?;
+            let shown = filled.iter().map(|filled| {
+                let values: Vec<_> = filled.values().map(|value| value.expose().to_owned()).collect();
+                (filled.text().expose().to_owned(), values.join(","))
+            });
+            Some(shown.collect::<Vec<_>>())
         };
-        assert_eq!(texts("a|b", 2), Some(vec!["a".to_owned(), "b".to_owned()]));
-        assert_eq!(texts("|", 2), Some(vec![String::new(), String::new()]));
-        assert_eq!(texts("a|b", 1), Some(vec!["a|b".to_owned()]));
-        assert_eq!(texts("a|b|c", 2), None);
+        let text = |text: &str, values: &str| (text.to_owned(), values.to_owned());
+        assert_eq!(apart("a", &[1]), Some(vec![text("a", "a")]));
+        assert_eq!(apart("x|a|y", &[1]), Some(vec![text("xay", "a")]));
+        assert_eq!(apart("x|a|y|b", &[1, 0]), Some(vec![text("xay", "a"), text("b", "")]));
+        assert_eq!(apart("|a||b|", &[2]), Some(vec![text("ab", "a,b")]));
+        assert_eq!(apart("||", &[1]), Some(vec![text("", "")]));
+        assert_eq!(apart("a|b", &[1]), None);
+        assert_eq!(apart("a|b|c|d", &[1]), None);
+    }
+
+    #[test]
+    fn a_value_can_be_changed_on_its_way_into_the_text() {
+        let filled = split(&Secret::from("a|a|a"), "|", &[1]).unwrap().remove(0);
+        assert_eq!(filled.text_with(|value| value.to_uppercase().into()).expose(), "aAa");
     }
 }

@@ -48,7 +48,7 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// Several texts as one, with a separator between them.
+    /// Several texts as one, with a separator between them and on both sides of each reference.
     #[cfg(feature = "backends")]
     pub(crate) fn joined(texts: &[&Self], separator: &str) -> Self {
         let mut parts = Vec::new();
@@ -56,7 +56,16 @@ impl Template {
             if index > 0 {
                 push_literal(&mut parts, separator);
             }
-            parts.extend(text.parts.iter().cloned());
+            for part in &text.parts {
+                match part {
+                    Part::Literal(text) => push_literal(&mut parts, text),
+                    Part::Reference(_) => {
+                        push_literal(&mut parts, separator);
+                        parts.push(part.clone());
+                        push_literal(&mut parts, separator);
+                    }
+                }
+            }
         }
         Self { parts }
     }

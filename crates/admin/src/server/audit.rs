@@ -1,12 +1,16 @@
-//! Who did what: a line in the log for every request, and the history that the store keeps of every change.
+//! Who did what: a line for every request that may change something and for every refused one, and the history that the store keeps of every change.
 //!
 //! Owns: what is told of a request: never its body, its query or its headers, nor a credential that is part of its path.
 
+use std::fmt::{self, Debug, Formatter};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
 use http::{Method, StatusCode};
 use serde_json::json;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::call::{Answered, Call, ok};
 use super::error::Refusal;
@@ -57,13 +61,52 @@ impl Entry {
         self.path = endpoint.path.split('/').map(part).collect::<Vec<_>>().join("/");
     }
 
-    pub(crate) fn write(&self, status: StatusCode, took: Duration) {
+    /// A request that may change something, or that was refused for who asks, is told always; the others for who debugs.
+    pub(crate) fn write(&self, to: &AuditLog, status: StatusCode, took: Duration) {
         let Self { who, peer, method, path } = self;
         let milliseconds = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        tracing::info!(
-            target: "audit",
-            who, peer, %method, path = ?path, status = status.as_u16(), milliseconds, "admin request"
-        );
+        let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+        let status = status.as_u16();
+        if method.is_safe() && !is_refused {
+            tracing::debug!(target: "audit", who, peer, %method, path = ?path, status, milliseconds, "admin request");
+            return;
+        }
+        match to {
+            AuditLog::Off => {}
+            AuditLog::OwnLog => {
+                tracing::info!(target: "audit", who, peer, %method, path = ?path, status, milliseconds, "admin request");
+            }
+            AuditLog::Lines(write) => {
+                let at = OffsetDateTime::now_utc().format(&Rfc3339).unwrap_or_default();
+                let line = json!({
+                    "time": at, "who": who, "peer": peer, "method": method.as_str(), "path": path, "status": status,
+                    "milliseconds": milliseconds,
+                });
+                write(format!("{line}\n"));
+            }
+        }
+    }
+}
+
+/// Where the lines go: one for each request that may change something, and for each that was refused for who asks.
+#[derive(Clone, Default)]
+pub enum AuditLog {
+    /// The node's own log, target `audit`.
+    #[default]
+    OwnLog,
+    /// Nowhere.
+    Off,
+    /// Whoever takes lines of JSON; it must not wait.
+    Lines(Arc<dyn Fn(String) + Send + Sync>),
+}
+
+impl Debug for AuditLog {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OwnLog => "OwnLog",
+            Self::Off => "Off",
+            Self::Lines(_) => "Lines",
+        })
     }
 }
 

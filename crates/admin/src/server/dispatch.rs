@@ -37,7 +37,7 @@ pub(crate) async fn serve(State(admin): State<Admin>, request: Request) -> Respo
     let answered = answer(&admin, &parts, body, &mut log).await;
     let mut response = answered.unwrap_or_else(IntoResponse::into_response);
     finish(&admin, &parts, &mut response, start);
-    log.write(response.status(), start.elapsed());
+    log.write(&admin.0.guard.options.audit, response.status(), start.elapsed());
     response
 }
 

@@ -18,6 +18,7 @@ use postern_secrets::slot::Slot;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 
+use super::audit::AuditLog;
 use super::error::Refusal;
 use super::listen::AdminListener;
 use super::route::Peer;
@@ -36,6 +37,8 @@ pub struct AdminOptions {
     pub hosts: Vec<String>,
     /// Origins of other pages that may call it: `https://manager.example`.
     pub origins: Vec<String>,
+    /// Where it is told who did what.
+    pub audit: AuditLog,
 }
 
 /// A token, and who has it.

@@ -98,7 +98,9 @@ impl StartError {
     /// What to do.
     pub fn hint(&self) -> &'static str {
         match self {
-            Self::Open(_) => "set admin_token, verify client certificates (admin_ssl_client_ca), or set admin_listen to 127.0.0.1",
+            Self::Open(_) => {
+                "set admin_token, verify client certificates (admin_ssl_client_ca), or set admin_listen to 127.0.0.1"
+            }
             Self::Listen { .. } => "admin_listen says where",
         }
     }

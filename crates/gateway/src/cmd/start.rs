@@ -84,6 +84,7 @@ pub(super) async fn start(options: &Options, with_parent: bool, take_over: bool)
         Failure::new(error.to_string(), hint)
     })?);
     apply.effect().running(Arc::clone(&proxy));
+    let audit = admin::audit_file(&node.admin)?;
     let status = status::start(&node.status, node.status_certificate.as_ref(), Arc::clone(&apply)).await?;
     let parts = admin::Parts {
         apply: Arc::clone(&apply),
@@ -93,7 +94,7 @@ pub(super) async fn start(options: &Options, with_parent: bool, take_over: bool)
         revision: applied,
         flavour: node.flavour,
     };
-    let admin = admin::start(parts, &node.admin).await?;
+    let admin = admin::start(parts, &node.admin, audit.clone()).await?;
     tracing::info!(
         proxy = ?proxy.addresses(),
         status = ?status.addresses(),
@@ -109,6 +110,9 @@ pub(super) async fn start(options: &Options, with_parent: bool, take_over: bool)
         apply.effect().node().log_files.reopen();
         if let Some(proxy) = apply.effect().proxy() {
             proxy.reopen_log();
+        }
+        if let Some(audit) = &audit {
+            audit.reopen();
         }
         tracing::info!("log files are opened again");
     };

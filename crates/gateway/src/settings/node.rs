@@ -84,6 +84,7 @@ pub(crate) const SPECS: &[Spec] = &[
     spec("admin_ssl_cert", "", "Its certificate: a file. A self-signed one is made where none is set."),
     spec("admin_ssl_cert_key", "", "The key of that: a file."),
     spec("admin_ssl_client_ca", "", "Who signs the certificates that clients of it must show: a file. Ours."),
+    spec("admin_audit_log", "log", "Where it is told who changed what by the Admin API, and who was refused: log (the node's own log), a file below the prefix, or off. Ours."),
     spec("vaults", "bundled", "Kinds of vaults that may be used."),
     spec("lua_ssl_trusted_certificate", "system", "Whom vaults, identity providers and upstreams are checked against."),
     spec("secrets_last_known_good", "", "The encrypted file of last known good values; none by default. Ours."),
@@ -150,6 +151,15 @@ pub(crate) struct Admin {
     /// Files: the certificate and its key.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
     pub(crate) client_ca: Option<PathBuf>,
+    pub(crate) audit: Audit,
+}
+
+/// Where it is told who changed what by the Admin API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Audit {
+    Log,
+    Off,
+    File(PathBuf),
 }
 
 /// Where the configuration is kept.
@@ -494,6 +504,11 @@ impl Reader<'_> {
             origins: self.items("admin_origins").map(str::to_owned).collect(),
             certificate: self.certificate("admin_ssl_cert", "admin_ssl_cert_key")?,
             client_ca: self.given("admin_ssl_client_ca").map(PathBuf::from),
+            audit: match self.text("admin_audit_log") {
+                "log" => Audit::Log,
+                "off" => Audit::Off,
+                path => Audit::File(PathBuf::from(self.text("prefix")).join(path)),
+            },
         })
     }
 

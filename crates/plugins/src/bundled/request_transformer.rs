@@ -13,6 +13,7 @@ use postern_model::{Record, Text, Value};
 use serde::Deserialize;
 
 use self::named::Change;
+pub(crate) use self::template::literal;
 use self::template::{Facts, Template};
 use super::rules::{is_header, name_and_value, on_text};
 use crate::plugin::{Plugin, Step};
@@ -177,7 +178,7 @@ fn at(field: &str, why: &str) -> String {
 
 /// All changes of a kind of thing, in the order in which they are done.
 fn changes(config: &Config, of: impl Fn(&Lists) -> &Vec<Text>) -> Result<Vec<Change>, String> {
-    let name = |text: &Text| name_and_value(text).0.to_owned();
+    let name = |text: &Text| template::unquoted(name_and_value(text).0);
     let value = |text: &Text| Template::parse(name_and_value(text).1.unwrap_or_default());
     let mut changes: Vec<Change> = of(&config.remove).iter().map(|text| Change::Remove(name(text))).collect();
     for text in of(&config.rename) {

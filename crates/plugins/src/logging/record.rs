@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use super::fields::Fields;
 use super::redact::Redaction;
+use super::secret_values::Met;
 use crate::view::{Request, Source, Summary, TlsInfo, Try, args};
 
 /// The identifier of the one workspace that there is.
@@ -40,7 +41,8 @@ pub(crate) struct Record<'a> {
 impl Record<'_> {
     /// One line of JSON, without a line's end.
     pub(crate) fn json(&self, fields: &Fields) -> String {
-        if fields.is_empty() {
+        let met = Met::of(self.request);
+        if fields.is_empty() && met.is_none() {
             let mut line = Vec::with_capacity(USUAL);
             let _ = serde_json::to_writer(&mut line, self);
             return String::from_utf8(line).unwrap_or_default();
@@ -48,6 +50,9 @@ impl Record<'_> {
         let mut json = serde_json::to_value(self).unwrap_or_default();
         if let Json::Object(object) = &mut json {
             fields.apply(object);
+            if let Some(met) = met {
+                met.blot_object(object);
+            }
         }
         json.to_string()
     }
@@ -75,10 +80,11 @@ impl Record<'_> {
     /// The request's target with its credentials blotted out.
     pub(crate) fn uri(&self) -> String {
         let target = self.summary.target;
-        match target.query() {
+        let uri = match target.query() {
             None => target.path().to_owned(),
             Some(query) => [target.path(), "?", &self.redaction.query(self.request, query)].concat(),
-        }
+        };
+        self.redaction.text(self.request, uri.into()).into_owned()
     }
 
     /// Scheme, host and port of the client's URL; the port where it is not the scheme's own.

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use http::{HeaderName, HeaderValue};
 
+use super::secret_values::Met;
 use crate::view::Request;
 use crate::view::args;
 
@@ -113,6 +114,19 @@ impl Redaction {
         let found =
             || request.notes.get::<Secrets>().is_some_and(|Secrets(names)| names.iter().any(|n| n == name));
         self.hides(name) || found() && !self.shows(name)
+    }
+
+    /// A text without the values of references that the request met.
+    pub fn text<'a>(&self, request: &Request, text: Cow<'a, str>) -> Cow<'a, str> {
+        match Met::of(request) {
+            None => text,
+            Some(met) => Cow::Owned(met.blot(&text).into_owned()),
+        }
+    }
+
+    /// Whether [`Redaction::text`] may change anything of this request.
+    pub fn met_any(&self, request: &Request) -> bool {
+        Met::of(request).is_some()
     }
 
     /// A query, without its `?`. What is not redacted stays byte for byte.

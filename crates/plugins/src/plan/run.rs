@@ -73,11 +73,17 @@ pub async fn run_rewrite(unrouted: &Plan, request: &mut Request) -> Verdict {
 impl Running {
     /// Of a request without a route, or one that the gateway answers before `access`: no plugin is called, but the
     /// response and the log are for those that run everywhere. Give it [`super::Plans::unrouted`].
-    pub fn without_access(plan: &Plan, request: &Request) -> Self {
+    pub fn without_access(plan: &Plan, request: &mut Request) -> Self {
         let mut running = Self::default();
         for entry in &plan.entries {
             let chosen = scope::choose(&entry.layers, request.consumer.as_deref());
-            running.keep(chosen.and_then(|instance| Some((instance, instance.load()?))));
+            let chosen = chosen.and_then(|instance| Some((instance, instance.load()?)));
+            if let Some((instance, plugin)) = &chosen
+                && instance.holds_references()
+            {
+                plugin.chosen(request);
+            }
+            running.keep(chosen);
         }
         running
     }
@@ -113,6 +119,8 @@ impl Running {
                 {
                     verdict = Verdict::Answer(answer);
                 }
+            } else if instance.holds_references() {
+                plugin.chosen(request);
             }
             self.keep(Some((instance, plugin)));
         }

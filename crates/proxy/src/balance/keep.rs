@@ -73,7 +73,12 @@ async fn follow_name(shared: Arc<Shared>, dns: Dns, index: usize, host: Arc<str>
             }
             Err(error) => {
                 let keep = matches!(error, DnsError::Unanswered(_) | DnsError::System(_));
-                tracing::warn!(upstream = %shared.label, %host, %error, keep, "name was not resolved");
+                match shared.names_hosts {
+                    true => {
+                        tracing::warn!(upstream = %shared.label, %host, %error, keep, "name was not resolved")
+                    }
+                    false => tracing::warn!(upstream = %shared.label, keep, "name was not resolved"),
+                }
                 shared.change(index, |resolved| resolved.failed(error.to_string(), keep));
                 failures = failures.saturating_add(1);
                 Instant::now() + jittered(BACKOFF.after(failures))

@@ -8,6 +8,7 @@ use std::time::Duration;
 use http::HeaderValue;
 use postern_model::entity;
 use postern_model::entity::Protocol;
+use postern_plugins::logging::secret_values::SecretValues;
 use rustls::ClientConfig;
 
 use crate::balance::Balancer;
@@ -25,6 +26,8 @@ pub(crate) struct Service {
     pub(crate) tls: Option<(Arc<ClientConfig>, u64)>,
     /// What upstreams are told in `Host`, unless the route keeps the client's or the target has a name of its own.
     pub(crate) host: Option<HeaderValue>,
+    /// What of it came from a vault; `None` for most.
+    pub(crate) values: Option<Arc<SecretValues>>,
 }
 
 impl Service {
@@ -52,7 +55,13 @@ impl Service {
             ),
             tls,
             host,
+            values: None,
         }
+    }
+
+    /// With what of it came from a vault.
+    pub(crate) fn with_values(self, values: Option<Arc<SecretValues>>) -> Self {
+        Self { values, ..self }
     }
 
     /// Whether peers are spoken to in HTTP/2.

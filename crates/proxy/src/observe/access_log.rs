@@ -41,7 +41,7 @@ pub(crate) struct Log {
 
 /// The thread that writes.
 #[derive(Debug)]
-pub(crate) struct Writer {
+pub struct Writer {
     out: Option<SyncSender<Vec<u8>>>,
     left_out: Arc<AtomicU64>,
     reopen: Arc<AtomicBool>,
@@ -50,7 +50,10 @@ pub(crate) struct Writer {
 
 impl Writer {
     /// Opens the file and starts the thread.
-    pub(crate) fn start(path: &Path) -> std::io::Result<Self> {
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn start(path: &Path) -> std::io::Result<Self> {
         let file = open(path)?;
         let (out, batches) = sync_channel(WAITING);
         let (path, reopen) = (path.to_owned(), Arc::new(AtomicBool::new(false)));
@@ -62,10 +65,18 @@ impl Writer {
     }
 
     /// Has the file opened again: it may have been moved away, as logrotate does.
-    pub(crate) fn reopen(&self) {
+    pub fn reopen(&self) {
         self.reopen.store(true, Ordering::Release);
         // Wakes the thread; where the queue is full, it is awake.
         let _ = self.out.as_ref().map(|out| out.try_send(Vec::new()));
+    }
+
+    /// Writes a line, with its end. Where the disk does not keep up, it is left out.
+    pub fn line(&self, line: String) {
+        let full = self.out.as_ref().is_some_and(|out| out.try_send(line.into_bytes()).is_err());
+        if full && self.left_out.fetch_add(1, Ordering::Relaxed) == 0 {
+            tracing::warn!("a log file cannot be written fast enough; lines are left out");
+        }
     }
 
     /// An end for a worker.
@@ -96,12 +107,12 @@ fn write(path: &Path, mut file: File, batches: Receiver<Vec<u8>>, reopen: &Atomi
                 Ok(new) => file = new,
                 Err(error) => {
                     let error = postern_secrets::io_reason(&error);
-                    tracing::error!(path = %path.display(), error, "cannot open the access log again");
+                    tracing::error!(path = %path.display(), error, "cannot open a log file again");
                 }
             }
         }
         if let Err(error) = file.write_all(&batch) {
-            tracing::warn!(error = postern_secrets::io_reason(&error), "cannot write the access log");
+            tracing::warn!(error = postern_secrets::io_reason(&error), "cannot write a log file");
         }
     }
 }
@@ -146,10 +157,12 @@ fn as_nginx(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
     let _ = write!(lines, "{} - - [", view.client.ip);
     let _ = now().format_into(lines, TIME);
     let _ = write!(lines, "] \"{} ", view.method);
-    escape(lines, exchange.target.path().as_bytes());
+    let redaction = &exchange.worker.options.redaction;
+    let shown = |text| redaction.text(view, text);
+    escape(lines, shown(exchange.target.path().into()).as_bytes());
     if let Some(query) = exchange.target.query() {
         lines.push(b'?');
-        escape(lines, exchange.worker.options.redaction.query(view, query).as_bytes());
+        escape(lines, shown(redaction.query(view, query)).as_bytes());
     }
     let _ = write!(lines, " {:?}\" {} {} \"", view.client.version, summary.status.as_u16(), summary.sent);
     header(lines, exchange, REFERER);
@@ -160,7 +173,16 @@ fn as_nginx(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
 
 fn header(lines: &mut Vec<u8>, exchange: &Exchange, name: HeaderName) {
     match exchange.view.headers.get(name) {
-        Some(value) => escape(lines, value.as_bytes()),
+        Some(value) => {
+            let redaction = &exchange.worker.options.redaction;
+            match redaction.met_any(&exchange.view) {
+                false => escape(lines, value.as_bytes()),
+                true => {
+                    let text = String::from_utf8_lossy(value.as_bytes());
+                    escape(lines, redaction.text(&exchange.view, text).as_bytes());
+                }
+            }
+        }
         None => lines.push(b'-'),
     }
 }
@@ -178,8 +200,10 @@ fn escape(lines: &mut Vec<u8>, text: &[u8]) {
 /// One JSON object a line.
 fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
     let view = &exchange.view;
+    let redaction = &exchange.worker.options.redaction;
+    let shown = |text| redaction.text(view, text);
     let text = |name: HeaderName| {
-        view.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        view.headers.get(name).map(|value| shown(String::from_utf8_lossy(value.as_bytes())).into_owned())
     };
     let milliseconds = |duration: std::time::Duration| duration.as_secs_f64() * 1e3;
     let line = json!({
@@ -188,8 +212,8 @@ fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
         "client_ip": view.client.ip.to_string(),
         "method": view.method.as_str(),
         "host": view.client.host,
-        "path": exchange.target.path(),
-        "query": exchange.target.query().map(|query| exchange.worker.options.redaction.query(view, query)),
+        "path": shown(exchange.target.path().into()),
+        "query": exchange.target.query().map(|query| shown(redaction.query(view, query))),
         "protocol": format!("{:?}", view.client.version),
         "status": summary.status.as_u16(),
         "source": match summary.source {
@@ -202,7 +226,7 @@ fn as_json(lines: &mut Vec<u8>, exchange: &Exchange, summary: &Summary<'_>) {
         "route": view.route.as_ref().map(|route| route.name.clone().unwrap_or_else(|| route.id.to_string())),
         "service": view.service.as_ref().map(|service| service.name.clone().unwrap_or_else(|| service.id.to_string())),
         "consumer": view.consumer.as_ref().map(|consumer| consumer.id.to_string()),
-        "target": exchange.upstream.picked.as_ref().map(|picked| picked.target.to_string()),
+        "target": exchange.upstream.picked.as_ref().map(|picked| shown(picked.target.to_string().into())),
         "tries": exchange.upstream.tries,
         "referer": text(REFERER),
         "user_agent": text(USER_AGENT),

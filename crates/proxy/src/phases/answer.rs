@@ -65,7 +65,7 @@ pub(super) fn deliver(
 
 /// An answer before `access`: no plugin was called, but some want to see the response and the log.
 pub(super) fn early(mut exchange: Box<Exchange>, plan: &Plan, answer: Answer, source: Source) -> Reply {
-    exchange.running = Running::without_access(plan, &exchange.view);
+    exchange.running = Running::without_access(plan, &mut exchange.view);
     reply(exchange, answer, source)
 }
 

@@ -10,6 +10,7 @@ mod admin_replay;
 mod admin_secrets;
 mod bad_input;
 mod canary;
+mod canary_traffic;
 mod cases;
 mod commands;
 mod devstack_vs_openbao;

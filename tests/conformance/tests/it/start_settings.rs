@@ -39,8 +39,7 @@ async fn without_a_file_it_starts_empty_and_post_config_fills_it() {
     let admin = gateway.admin.expect("an Admin API");
     assert_eq!(hash().await, NO_CONFIGURATION);
     assert_eq!(json(&gateway, admin, "/status").await["configuration_hash"], NO_CONFIGURATION);
-    let proxy =
-        async || Way::http(gateway.http).ask(get("a", "/a")).await.expect("an answer").status;
+    let proxy = async || Way::http(gateway.http).ask(get("a", "/a")).await.expect("an answer").status;
     assert_eq!(proxy().await, 404);
 
     let post = request("POST", "localhost", "/config", &[("content-type", "text/yaml")], ANSWERS);
@@ -140,6 +139,49 @@ async fn signals_open_log_files_again() {
     for log in &logs {
         becomes("the line is written", async || lines(log) == 1).await;
         assert_eq!((lines(&log.with_extension("0")), lines(&log.with_extension("1"))), (1, 1));
+    }
+}
+
+/// Whatever the log level: who changed what, and who was refused; never what was sent.
+#[tokio::test]
+async fn the_audit_log_tells_of_writes_and_refusals() {
+    let token = "a-token-of-some-length";
+    for file in [None, Some("logs/audit.log")] {
+        let gateway = Postern::gateway(
+            "",
+            &[
+                ("database", "sqlite"),
+                ("declarative_config", ""),
+                ("admin_token", token),
+                ("log_level", "error"),
+                ("admin_audit_log", file.unwrap_or("log")),
+            ],
+        )
+        .await;
+        let admin = Way::http(gateway.admin.expect("an Admin API"));
+        let ask = async |method: &str, path: &str, token: &str, body: &str| {
+            let headers = [("admin-token", token), ("content-type", "application/json")];
+            admin.ask(request(method, "localhost", path, &headers, body.to_owned())).await.expect("an answer").status
+        };
+        assert_eq!(ask("PUT", "/consumers/ann", token, r#"{"custom_id": "s3cr3t-value"}"#).await, 200);
+        assert_eq!(ask("GET", "/consumers/ann", token, "").await, 200);
+        assert_eq!(ask("GET", "/services", "wrong", "").await, 401);
+        let read = || match file {
+            None => gateway.log(),
+            Some(file) => fs::read_to_string(gateway.directory().join(file)).unwrap_or_default(),
+        };
+        let lines = || -> Vec<Value> {
+            let text = read();
+            let lines = text.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+            lines.filter(|line| line["method"].is_string()).collect()
+        };
+        becomes("both lines are there", async || lines().len() >= 2).await;
+        let told: Vec<_> = lines()
+            .iter()
+            .map(|line| (line["method"].clone(), line["status"].clone(), line["who"] == "nobody"))
+            .collect();
+        assert_eq!(told, [("PUT".into(), 200.into(), false), ("GET".into(), 401.into(), true)], "{}", read());
+        assert!(read().contains("/consumers/ann") && !read().contains("s3cr3t-value"), "{}", read());
     }
 }
 

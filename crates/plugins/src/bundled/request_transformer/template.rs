@@ -16,6 +16,26 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use crate::view::Request;
 use crate::view::args::{self, Found};
 
+/// What begins and ends an expression or a text in it, and what stands in its place in a value that came from a vault: such a
+/// value is never an expression, nor part of one.
+const SYNTAX: [(char, char); 4] =
+    [('$', '\u{10ff01}'), ('(', '\u{10ff02}'), ('\'', '\u{10ff03}'), ('"', '\u{10ff04}')];
+
+/// A value that came from a vault, for its place in a template.
+pub(crate) fn literal(value: &str) -> Cow<'_, str> {
+    let stand_in = |c: char| SYNTAX.iter().find(|(syntax, _)| *syntax == c).map(|(_, stand_in)| *stand_in);
+    match value.chars().any(|c| stand_in(c).is_some()) {
+        false => Cow::Borrowed(value),
+        true => Cow::Owned(value.chars().map(|c| stand_in(c).unwrap_or(c)).collect()),
+    }
+}
+
+/// The text of a template with what was put into it by [`literal`] as it was.
+pub(super) fn unquoted(text: &str) -> String {
+    let syntax = |c: char| SYNTAX.iter().find(|(_, stand_in)| *stand_in == c).map(|(syntax, _)| *syntax);
+    text.chars().map(|c| syntax(c).unwrap_or(c)).collect()
+}
+
 /// A text with expressions in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template(Vec<Piece>);
@@ -102,14 +122,14 @@ impl Template {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("$(") {
             if !before.is_empty() {
-                pieces.push(Piece::Text(before.to_owned()));
+                pieces.push(Piece::Text(unquoted(before)));
             }
             let mut parser = Parser { rest: after };
             pieces.push(Piece::FirstOf(parser.terms()?));
             rest = parser.rest;
         }
         if !rest.is_empty() {
-            pieces.push(Piece::Text(rest.to_owned()));
+            pieces.push(Piece::Text(unquoted(rest)));
         }
         Ok(Self(pieces))
     }
@@ -241,7 +261,7 @@ impl<'a> Parser<'a> {
             return Err("not supported yet: \\ in texts of $(...)".to_owned());
         }
         self.rest = rest;
-        Ok(Some(text.to_owned()))
+        Ok(Some(unquoted(text)))
     }
 }
 
@@ -281,6 +301,31 @@ mod tests {
             );
         }
         assert_eq!(Template::parse("/$(uri_captures.id)?x=1").unwrap().render_path(&facts()), "/a%3Fb?x=1");
+    }
+
+    #[test]
+    fn a_value_from_a_vault_is_no_template() {
+        for value in [
+            "pa$(word",
+            "$(headers.x_user)",
+            "$",
+            "(headers.x_user)",
+            "') or headers['x_user",
+            "a\"b",
+            "plain",
+        ] {
+            for (before, after) in
+                [("", ""), ("k ", " $(shared.k)"), ("$", ""), ("", "(shared.k)"), ("$('", "')")]
+            {
+                let text = [before, &literal(value), after].concat();
+                let shown = Template::parse(&text).unwrap().render(&facts());
+                let (before, after) = match before {
+                    "$('" => ("", String::new()),
+                    before => (before, after.replace("$(shared.k)", "v")),
+                };
+                assert_eq!(shown, format!("{before}{value}{after}"), "{text}");
+            }
+        }
     }
 
     #[test]

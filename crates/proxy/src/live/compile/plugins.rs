@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use postern_model::Entry;
 use postern_model::entity;
+use postern_plugins::logging::secret_values::{Marked, SecretValues};
 use postern_plugins::node::Node;
 use postern_plugins::plan::{self, Instance};
 use postern_plugins::plugin::Plugin;
@@ -13,6 +14,7 @@ use postern_plugins::prepared::{self, Living};
 use postern_plugins::registry::{Context, Definition};
 use postern_plugins::renewal::Renewal;
 use postern_plugins::state::State;
+use postern_secrets::bundle::Filled;
 use postern_secrets::rotate::Engine;
 use postern_secrets::slot::{Derived, Made, Slot};
 use tokio::runtime::Handle;
@@ -113,10 +115,15 @@ impl Work<'_> {
                 };
                 let renewal = secrets.finisher.renewal(bundle.slot());
                 let (filled, finisher) = (Entry::clone(entry), Arc::clone(secrets.finisher));
-                let derived = secrets.candidate.derive(bundle, definition.schema.name, move |texts| {
-                    let plugin = make(&filled.fill(texts)?)?;
+                let derived = secrets.candidate.derive_filled(bundle, definition.schema.name, move |texts| {
+                    let values = SecretValues::of(texts.iter().flat_map(Filled::values));
+                    let texts: Vec<_> =
+                        texts.iter().map(|text| text.text_with(|value| definition.literal(value))).collect();
+                    let plugin = make(&filled.fill(&texts)?)?;
                     let (finisher, renewal) = (Arc::clone(&finisher), renewal.clone());
-                    Ok(Made::AtCommit(Box::new(move || finisher.finish(id, plugin, &renewal))))
+                    Ok(Made::AtCommit(Box::new(move || {
+                        Marked::wrap(finisher.finish(id, plugin, &renewal), values)
+                    })))
                 });
                 if bundle.slot().load().is_none() || derived.problem().is_some() {
                     self.note(entry, &derived, "fails closed until it has a value");

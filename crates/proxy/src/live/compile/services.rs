@@ -117,7 +117,8 @@ impl Work<'_> {
     }
 
     /// The balancer of a host that is no upstream's name.
-    fn single(&mut self, host: &str, port: u16) -> Arc<Balancer> {
+    /// `is_secret`: the host came from a vault.
+    fn single(&mut self, host: &str, port: u16, is_secret: bool) -> Arc<Balancer> {
         let key = (host.to_owned(), port);
         let made = |used: &Used| match used {
             Used::Single(known, balancer) if *known == key => Some(Arc::clone(balancer)),
@@ -127,7 +128,10 @@ impl Work<'_> {
             return balancer;
         }
         let before = self.before.and_then(|kept| kept.singles.get(&key)).and_then(Weak::upgrade);
-        let balancer = before.unwrap_or_else(|| Balancer::single(host, port, &self.maker.control));
+        let balancer = before.unwrap_or_else(|| match is_secret {
+            false => Balancer::single(host, port, &self.maker.control),
+            true => Balancer::secret_host(host, port, &self.maker.control),
+        });
         self.singles.insert(key.clone(), self.balancers.len());
         self.balancers.push(Used::Single(key, Arc::clone(&balancer)));
         balancer
@@ -166,20 +170,22 @@ impl Work<'_> {
             (Some(host), Some(port)) => {
                 let balancer = match balancers.get(host) {
                     Some((balancer, _)) => Arc::clone(balancer),
-                    None => self.single(host, port),
+                    None => self.single(host, port, false),
                 };
                 let host = upstream.and_then(host_header);
-                self.cell("services", entry, "a service", move |service| {
-                    Ok(Service::new(service, Arc::clone(&balancer), host.as_deref(), tls.clone()))
+                self.cell_with_values("services", entry, "a service", move |service, values| {
+                    let service = Service::new(service, Arc::clone(&balancer), host.as_deref(), tls.clone());
+                    Ok(service.with_values(values))
                 })
             }
             _ => match rotates {
                 Some(service) => {
                     let (balancer, host) = match balancers.get(service.host.as_str()) {
                         Some((balancer, upstream)) => (Arc::clone(balancer), host_header(upstream)),
-                        None => (self.single(&service.host, service.port), None),
+                        None => (self.single(&service.host, service.port, true), None),
                     };
-                    Cell::Fixed(Arc::new(Service::new(&service, balancer, host.as_deref(), tls)))
+                    let service = Service::new(&service, balancer, host.as_deref(), tls);
+                    Cell::Fixed(Arc::new(service.with_values(self.values_of(entry))))
                 }
                 // It has no host now: nothing to be asked, and 503 for who needs it.
                 None => Cell::Nothing,

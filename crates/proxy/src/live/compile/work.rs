@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use postern_model::{Entry, Snapshot};
+use postern_plugins::logging::secret_values::SecretValues;
 use postern_plugins::plan::Instance;
 use postern_secrets::Template;
-use postern_secrets::bundle::Bundle;
+use postern_secrets::bundle::{Bundle, Filled};
 use postern_secrets::rotate::Candidate;
 use postern_secrets::slot::{Derived, Made};
 use tokio::sync::Notify;
@@ -198,8 +199,19 @@ impl<'a> Work<'a> {
         name: &'static str,
         make: impl Fn(&T) -> Result<U, String> + Send + Sync + 'static,
     ) -> Cell<U> {
+        self.cell_with_values(kind, entry, name, move |value, _| make(value))
+    }
+
+    /// The same, for those who must tell logs what came from a vault.
+    pub(super) fn cell_with_values<T: Clone + Send + Sync + 'static, U: Send + Sync + 'static>(
+        &mut self,
+        kind: &'static str,
+        entry: &Entry<T>,
+        name: &'static str,
+        make: impl Fn(&T, Option<Arc<SecretValues>>) -> Result<U, String> + Send + Sync + 'static,
+    ) -> Cell<U> {
         if let Some(value) = &entry.value {
-            return match make(value) {
+            return match make(value, None) {
                 Ok(made) => Cell::Fixed(Arc::new(made)),
                 Err(reason) => {
                     self.problem(kind, entry, reason);
@@ -210,12 +222,22 @@ impl<'a> Work<'a> {
         let Some(secrets) = &self.secrets else { return Cell::Nothing };
         let Some(bundle) = secrets.bundles.get(&entry.id) else { return Cell::Nothing };
         let filled = entry.clone();
-        let made = move |texts: &[postern_secrets::Secret]| make(&filled.fill(texts)?).map(Made::Ready);
-        let derived = secrets.candidate.derive(bundle, name, made);
+        let made = move |texts: &[Filled]| {
+            let values = SecretValues::of(texts.iter().flat_map(Filled::values));
+            let texts: Vec<_> = texts.iter().map(Filled::text).collect();
+            make(&filled.fill(&texts)?, values).map(Made::Ready)
+        };
+        let derived = secrets.candidate.derive_filled(bundle, name, made);
         if derived.load().is_none() {
             self.note(entry, &derived, "fails closed until it has a value");
         }
         Cell::Live(derived)
+    }
+
+    /// What of an entity came from a vault.
+    pub(super) fn values_of<T>(&self, entry: &Entry<T>) -> Option<Arc<SecretValues>> {
+        let bundle = self.secrets.as_ref()?.bundles.get(&entry.id)?;
+        SecretValues::of(bundle.filled()?.iter().flat_map(Filled::values))
     }
 
     /// Why an entity with references has no value yet.
