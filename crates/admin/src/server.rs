@@ -75,7 +75,8 @@ pub use audit::AuditLog;
 pub use derived::settle;
 pub use guard::{AdminOptions, AdminToken, TokenValue};
 pub use listen::{
-    AdminListener, AdminTls, Bounds, Listening, StartError, bind, refuse_open, serve_pages, start, start_within,
+    AdminListener, AdminTls, Bounds, Listening, StartError, bind, refuse_open, serve_pages, start,
+    start_within,
 };
 pub use row::row;
 

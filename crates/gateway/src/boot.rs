@@ -180,7 +180,7 @@ pub(crate) async fn run(options: &Options, io: &Handle) -> Result<Running> {
 /// What a node without a database begins with where no file is named: nothing, until POST /config brings a configuration.
 fn empty(settings: &Settings) -> Result<Loaded> {
     let name = "no file (POST /config loads a configuration)".to_owned();
-    let loaded = check(settings, name, b"_format_version: \"3.0\"\n")?;
+    let loaded = check(settings, name, b"_format_version: \"3.0\"\n", &|_| Vec::new())?;
     Ok(Loaded { hash: NO_CONFIGURATION.to_owned(), ..loaded })
 }
 

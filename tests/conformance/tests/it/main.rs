@@ -31,7 +31,7 @@ mod plugin_secrets;
 mod real_parts;
 mod refused;
 mod start;
-mod threads;
 mod start_settings;
+mod threads;
 mod tutorial;
 mod violations;
