@@ -128,9 +128,9 @@ impl Met {
 }
 
 /// The bytes that a value takes at the beginning of a text, if it is there: as it is, or with any of its bytes escaped as URLs,
-/// forms, JSON and nginx's logs do.
+/// forms, JSON and nginx's logs do; in whatever case, as names of headers have another one.
 fn found(text: &[u8], value: &[u8]) -> Option<usize> {
-    if text.starts_with(value) {
+    if text.get(..value.len()).is_some_and(|text| text.eq_ignore_ascii_case(value)) {
         return Some(value.len());
     }
     let mut at = 0;
@@ -146,15 +146,16 @@ fn escaped(text: &[u8], byte: u8) -> Option<usize> {
         let digits = std::str::from_utf8(digits).ok()?;
         u8::from_str_radix(digits, 16).ok()
     };
+    let is = |found: u8| found.eq_ignore_ascii_case(&byte);
     match text {
-        [b'%', digits @ ..] if digits.len() >= 2 && hex(&digits[..2]) == Some(byte) => Some(3),
-        [b'\\', b'x', digits @ ..] if digits.len() >= 2 && hex(&digits[..2]) == Some(byte) => Some(4),
-        [b'\\', b'u', b'0', b'0', digits @ ..] if digits.len() >= 2 && hex(&digits[..2]) == Some(byte) => {
+        [b'%', digits @ ..] if digits.len() >= 2 && hex(&digits[..2]).is_some_and(is) => Some(3),
+        [b'\\', b'x', digits @ ..] if digits.len() >= 2 && hex(&digits[..2]).is_some_and(is) => Some(4),
+        [b'\\', b'u', b'0', b'0', digits @ ..] if digits.len() >= 2 && hex(&digits[..2]).is_some_and(is) => {
             Some(6)
         }
         [b'\\', escape, ..] if json(*escape) == Some(byte) => Some(2),
         [b'+', ..] if byte == b' ' => Some(1),
-        [first, ..] if *first == byte => Some(1),
+        [first, ..] if is(*first) => Some(1),
         _ => None,
     }
 }
@@ -242,6 +243,7 @@ mod tests {
             ("a<b>c", r"a\u003cb>c", "***"),
             ("s3cr3t", "Basic czNjcjN0", "Basic ***"),
             ("größe", "gr%C3%B6%C3%9Fe größe", "*** ***"),
+            ("S3cr3t", "x-s3CR3T", "x-***"),
             ("abc", "abcd", "abcd"),
             ("abc", "abc", "***"),
             ("s3cr3t", "s3cr3", "s3cr3"),
