@@ -29,7 +29,6 @@ const ADVICE: &[(&str, &str)] = &[
     ("rbac*", "admin_token says who may use the Admin API"),
     ("enforce_rbac", "admin_token says who may use the Admin API"),
     ("keyring_*", "secrets are kept in vaults, by reference; remove it"),
-    ("portal*", "there is no developer portal; remove it"),
     ("smtp_*", "no mail is sent; remove it"),
     ("vitals*", "the plugin prometheus counts; remove it"),
     ("anonymous_reports", "nothing is reported to anybody; remove it"),
