@@ -1,6 +1,6 @@
 //! Where configurations come from: whatever it is, it says when there may be a new one, and hands it out as a candidate.
 //!
-//! Owns: what a candidate is. [`file`] watches a file, [`store`] follows the rows of a store by a [`feed`], and
+//! Owns: what a candidate is. [`mod@file`] watches a file, [`store`] follows the rows of a store by a [`feed`], and
 //! [`document`] is what a node without a database shows of the document in effect. Must not know: what is made of a
 //! candidate; [`crate::apply`] puts it in effect, or keeps what was there before.
 

@@ -221,14 +221,15 @@ pub(crate) struct PreparedServe<'a> {
 impl apply::Prepared for PreparedServe<'_> {
     fn commit(self) -> Vec<Arc<Broken>> {
         let Self { serve, prepared, snapshot } = self;
-        let (live, problems) = prepared.commit();
-        let broken = snapshot.broken.iter().cloned().chain(problems).collect();
-        let mut state = serve.lock();
-        state.snapshot = Some(snapshot);
-        match &state.serving {
-            Serving::Running(proxy) => proxy.swap(live),
-            Serving::Nothing | Serving::Ready(_) => state.serving = Serving::Ready(Box::new(live)),
-        }
-        broken
+        let broken = Arc::clone(&snapshot);
+        let problems = prepared.commit(|live| {
+            let mut state = serve.lock();
+            state.snapshot = Some(snapshot);
+            match &state.serving {
+                Serving::Running(proxy) => proxy.swap(live),
+                Serving::Nothing | Serving::Ready(_) => state.serving = Serving::Ready(Box::new(live)),
+            }
+        });
+        broken.broken.iter().cloned().chain(problems).collect()
     }
 }

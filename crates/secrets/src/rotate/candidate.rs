@@ -74,10 +74,16 @@ impl Candidate {
     /// nothing. References that only others hold are asked for anew, with these vaults; their values serve meanwhile.
     pub fn commit(self) {
         self.engine.shared.generations().commit(self.generation, Instant::now());
+        self.finish();
+        self.engine.shared.look.notify_one();
+    }
+
+    /// Finishes what is derived from its values, and nothing else yet: for who has users to move from the old to the new before
+    /// the values of vaults that are gone are taken away by the commit. After it, only the commit may follow.
+    pub fn finish(&self) {
         let consumers = std::mem::take(&mut *self.consumers());
         // Without the lock of the state: these may take things over that others are using.
         consumers.iter().filter_map(Weak::upgrade).for_each(|consumer| consumer.take_effect());
-        self.engine.shared.look.notify_one();
     }
 
     pub(crate) fn separator(&self) -> Arc<str> {

@@ -26,17 +26,17 @@ impl<'a> Prepared<'a> {
         Self { compiler, candidate, made }
     }
 
-    /// Takes effect, but for requests: these read what is returned once it is swapped in. With it come the entities that
-    /// could not be made; what needs them is closed.
-    pub fn commit(self) -> (Live, Vec<Arc<Broken>>) {
+    /// Takes effect; `swap` has requests read what it is given from then on. Gives the entities that could not be made; what
+    /// needs them is closed.
+    pub fn commit(self, swap: impl FnOnce(Live)) -> Vec<Arc<Broken>> {
         let Self { compiler, candidate, made } = self;
         let Done { parts, bundles, held, upstreams, balancers, problems, notes } = made;
         let PartsOfLive { router, mut routes, plugins, closed, services, directory, known, certificates } =
             parts;
         drop(services);
 
-        // Secrets first: what follows finds its own values, and plugins with references are finished by it.
-        candidate.commit();
+        // Plugins with references are finished by this; their values are the candidate's own.
+        candidate.finish();
         let finished = plugins.into_iter().filter_map(|plugin| plugin.commit(&compiler.living));
         let instances = finished.chain(closed).collect();
         balancers.iter().for_each(|used| used.balancer().start(&compiler.maker.control));
@@ -67,6 +67,9 @@ impl<'a> Prepared<'a> {
         notes.iter().for_each(super::work::Note::tell);
         let slots = bundles.into_iter().map(|(id, bundle)| (id, Arc::clone(bundle.slot()))).collect();
         let broken = problems.into_iter().map(|problem| Arc::new(problem.broken())).collect();
-        (Live { router, routes, plans, directory, certificates, slots, upstreams, kept: held }, broken)
+        swap(Live { router, routes, plans, directory, certificates, slots, upstreams, kept: held });
+        // Last, for it takes the values of vaults away that are gone: nobody begins to read these any longer.
+        candidate.commit();
+        broken
     }
 }

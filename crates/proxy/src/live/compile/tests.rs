@@ -399,6 +399,13 @@ fn cases() -> Vec<(&'static str, Vec<Row>, [&'static str; 9])> {
     ]
 }
 
+/// What takes effect, and what could not be made.
+fn committed(prepared: Prepared<'_>) -> (Live, Vec<Arc<Broken>>) {
+    let mut swapped = None;
+    let broken = prepared.commit(|live| swapped = Some(live));
+    (swapped.unwrap(), broken)
+}
+
 #[tokio::test]
 async fn what_is_broken_closes_what_needs_it_and_nothing_else() {
     let mut wrong = Vec::new();
@@ -406,7 +413,7 @@ async fn what_is_broken_closes_what_needs_it_and_nothing_else() {
         let compiler = compiler();
         let snapshot = snapshot(&rows);
         let prepared = prepare(&compiler, &snapshot, OnProblem::Close).await.unwrap();
-        let (live, problems) = prepared.commit();
+        let (live, problems) = committed(prepared);
         let found = all(&live).await;
         if found != expected {
             wrong.push(format!("{what}:\n    {found:?}, not\n    {expected:?}"));
@@ -423,7 +430,7 @@ async fn what_is_broken_closes_what_needs_it_and_nothing_else() {
 async fn a_broken_plugin_of_a_consumer_is_for_this_one() {
     let compiler = compiler();
     let row = ("plugins", 41, json!({"name": "counting", "consumer": {"id": id(21)}, "config": 5}));
-    let (live, _) = prepare(&compiler, &snapshot(&[row]), OnProblem::Close).await.unwrap().commit();
+    let (live, _) = committed(prepare(&compiler, &snapshot(&[row]), OnProblem::Close).await.unwrap());
     for (key, expected) in
         [(Some("of-alice"), "closed by counting"), (Some("of-bob"), "serves"), (None, "serves")]
     {
@@ -497,7 +504,7 @@ async fn preparing_touches_nothing_and_a_commit_finishes_once() {
         drop(prepared);
         untouched(&compiler, before);
     }
-    let (first, broken) = prepare(&compiler, &snapshot, OnProblem::Refuse).await.unwrap().commit();
+    let (first, broken) = committed(prepare(&compiler, &snapshot, OnProblem::Refuse).await.unwrap());
     assert!(broken.is_empty());
     assert!(Handle::current().metrics().num_alive_tasks() > before, "balancers are kept true");
     assert!(!compiler.kept().upstreams.is_empty() && !compiler.kept().singles.is_empty());
@@ -507,7 +514,7 @@ async fn preparing_touches_nothing_and_a_commit_finishes_once() {
     }
     // What is only prepared beside it changes nothing of it either.
     drop(prepare(&compiler, &snapshot, OnProblem::Refuse).await.unwrap());
-    let (second, _) = prepare(&compiler, &snapshot, OnProblem::Refuse).await.unwrap().commit();
+    let (second, _) = committed(prepare(&compiler, &snapshot, OnProblem::Refuse).await.unwrap());
     assert_eq!(outcome(&first, "/address", None).await, "answer 201", "requests under way");
     assert_eq!(outcome(&second, "/address", None).await, "answer 202", "it found what it kept");
     let balancer = |live: &Live| live.balancer("up.test").unwrap();

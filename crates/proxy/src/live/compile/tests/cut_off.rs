@@ -87,7 +87,7 @@ async fn at_any_await() {
     let candidate = engine.prepare(vault(directories[0].path()));
     let prepared = compiler.prepare(&before, candidate, OnProblem::Refuse, deadline()).await.unwrap();
     // Who serves holds on to what was made.
-    let (live, broken) = prepared.commit();
+    let (live, broken) = super::committed(prepared);
     assert!(broken.is_empty());
     let old = seen(&compiler, &engine);
     assert!(old.len() >= 3, "{old:?}");
@@ -120,7 +120,7 @@ async fn at_any_await() {
             was_done = true;
             continue;
         }
-        let (_live, _) = prepared.commit();
+        let (_live, _) = super::committed(prepared);
         let new = seen(&compiler, &engine);
         assert!(new.keys().any(|key| key.contains("files/new")) && new != old, "{new:?}");
         break;
