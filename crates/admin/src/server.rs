@@ -48,7 +48,6 @@ mod page;
 mod prepare;
 mod root;
 pub mod route;
-mod row;
 mod schemas;
 mod secrets;
 mod shown;
@@ -79,7 +78,6 @@ pub use listen::{
     AdminListener, AdminTls, Bounds, Listening, StartError, bind, refuse_open, serve_pages, start,
     start_within,
 };
-pub use row::row;
 
 /// The version of Kong whose Admin API this is. decK and others choose by it what they send.
 pub const KONG_VERSION: &str = "3.9.1";

@@ -4,7 +4,7 @@
 
 use axum::response::IntoResponse;
 use http::{HeaderValue, Method, StatusCode, header};
-use postern_config::store::{Expect, Filter, Kept, Row, Select, Step, StoreError, Write};
+use postern_config::store::{Expect, Filter, Kept, Key, Row, Select, Step, StoreError, Write};
 use postern_model::Kind;
 use postern_model::entity::upstream::with_port;
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use super::foreign::{identifier, refers_to};
 use super::page::{self, SIZE_MAX};
 use super::route::Serves;
 use super::write::{self, Aim, Parent, Place, save};
-use super::{Admin, row, shown};
+use super::{Admin, shown};
 
 /// Serves an endpoint of entities.
 pub(crate) async fn serve(call: &Call<'_>, serves: Serves) -> Answered {
@@ -51,10 +51,10 @@ pub(crate) fn place(kind: Kind, segment: &str, parent: Parent) -> Option<Place> 
         _ => segment.to_owned(),
     };
     let key = match parent {
-        _ if kind.is_unique(field) => row::key(kind.collection(), &[field], &[text.as_str().into()]),
+        _ if kind.is_unique(field) => Key::of(kind.collection(), &[field], &[text.as_str().into()]),
         // One of its kind among those of its owner.
         Some((owner, id)) if kind.owner().is_some_and(|refers| refers.field == owner) => {
-            row::key(kind.collection(), &[owner, field], &[id.to_string().into(), text.as_str().into()])
+            Key::of(kind.collection(), &[owner, field], &[id.to_string().into(), text.as_str().into()])
         }
         _ => return None,
     };
@@ -85,7 +85,7 @@ async fn collection(call: &Call<'_>, kind: Kind, parent: Parent) -> Answered {
 async fn list(call: &Call<'_>, kind: Kind, parent: Parent) -> Answered {
     let mut filter = parent.map(|(field, id)| Filter::RefersTo { field: field.to_owned(), id });
     if let ("consumers", Some(custom_id)) = (kind.collection(), call.argument("custom_id")) {
-        filter = Some(Filter::Key(row::key("consumers", &["custom_id"], &[custom_id.into()])));
+        filter = Some(Filter::Key(Key::of("consumers", &["custom_id"], &[custom_id.into()])));
     }
     let (rows, offset) = rows(call, kind, filter, parent).await?;
     let data = shown::entities(call.admin, kind, rows).await?;

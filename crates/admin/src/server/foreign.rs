@@ -4,13 +4,13 @@
 //! is there when it is named by its identifier; the store sees to that, in the same step in which the row is written.
 
 use postern_config::store::Kept;
+use postern_config::store::Key;
 use postern_model::{Kind, Violation};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::Admin;
 use super::error::Refusal;
-use super::row;
 
 /// Leaves of what names another entity that by which it is found. Clients send along what else they know of it.
 pub(crate) fn tidy(kind: Kind, body: &mut Map<String, Value>) {
@@ -77,7 +77,7 @@ async fn by_name(admin: Option<&Admin>, field: &str, kind: &str, name: &str) -> 
     let Some(admin) = admin else { return Ok(Uuid::nil()) };
     let by = Kind::named(kind).and_then(Kind::endpoint_key);
     let found = match by {
-        Some(by) => admin.store().find(kind, &row::key(kind, &[by], &[name.into()])).await?,
+        Some(by) => admin.store().find(kind, &Key::of(kind, &[by], &[name.into()])).await?,
         None => None,
     };
     let dangling = || Refusal::Dangling {

@@ -5,7 +5,7 @@
 
 use axum::response::IntoResponse;
 use http::{Method, StatusCode};
-use postern_config::store::{Expect, Filter, Kept, Row, Select, Step, Write};
+use postern_config::store::{Expect, Filter, Kept, Key, Row, Select, Step, Write};
 use postern_model::Kind;
 use postern_model::field::Field;
 use serde_json::{Map, Value, json};
@@ -17,7 +17,6 @@ use super::decode;
 use super::error::Refusal;
 use super::foreign::identifier;
 use super::page::{self, SIZE_MAX};
-use super::row::{key, row};
 use super::write::unsupported;
 use super::{prepare, shown};
 
@@ -200,7 +199,7 @@ fn membership(call: &Call<'_>, side: Side, one: Uuid, other: Uuid) -> Result<Row
     let kind = Kind::named(MEMBERSHIPS).ok_or(Refusal::Unexpected)?;
     let body = body.as_object().cloned().unwrap_or_else(Map::new);
     let checked = kind.check(&body, &Vec::new()).map_err(Refusal::Schema)?;
-    Ok(row(kind, id, checked.body))
+    Ok(Row::of(kind, id, checked.body))
 }
 
 /// One membership: from the group, or from the consumer.
@@ -216,7 +215,7 @@ pub(crate) async fn member(call: &Call<'_>, from_consumer: bool) -> Answered {
         false => (one.row.id, other.row.id),
     };
     let values = [Value::from(group.to_string()), consumer.to_string().into()];
-    let key = key(MEMBERSHIPS, &["consumer_group", "consumer"], &values);
+    let key = Key::of(MEMBERSHIPS, &["consumer_group", "consumer"], &values);
     let found = call.admin.store().find(MEMBERSHIPS, &key).await?.ok_or(Refusal::NotFound)?;
     if call.method == Method::DELETE {
         writable(call, "remove")?;

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use postern_config::store::{Expect, Filter, Row, Select, Step};
+use postern_config::store::{Expect, Filter, Key, Row, Select, Step};
 use postern_model::{Kind, Violation};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
@@ -13,7 +13,6 @@ use uuid::Uuid;
 use super::Admin;
 use super::error::Refusal;
 use super::page::SIZE_MAX;
-use super::row::{self, key};
 
 /// The server names that a body gives a certificate, taken out of it.
 pub(crate) fn take(kind: Kind, body: &mut Map<String, Value>) -> Result<Option<Vec<String>>, Refusal> {
@@ -55,7 +54,7 @@ pub(crate) async fn steps(
             continue;
         }
         if let Some(other) =
-            admin.store().find("snis", &key("snis", &["name"], &[name.as_str().into()])).await?
+            admin.store().find("snis", &Key::of("snis", &["name"], &[name.as_str().into()])).await?
         {
             let holder = other.row.body.get("certificate").and_then(|other| other.get("id")?.as_str());
             let message = format!(
@@ -85,7 +84,7 @@ pub(crate) fn row(certificate: Uuid, name: &str, now: i64) -> Result<Row, Refusa
             }
             Refusal::Schema(violations)
         })?;
-    Ok(row::row(kind, id, checked.body))
+    Ok(Row::of(kind, id, checked.body))
 }
 
 /// Names and identifiers of server names, by certificate: of one, or of all.

@@ -14,7 +14,6 @@ use super::call::Call;
 use super::decode;
 use super::error::Refusal;
 use super::foreign::{self, refers_to};
-use super::row::row;
 use super::{Admin, derived, generated, merge, prepare, snis};
 
 /// So often a write is tried again when others are faster.
@@ -185,7 +184,7 @@ pub(crate) async fn validate(call: &Call<'_>, kind: Kind) -> Result<(), Refusal>
     let id = identify(&mut body, None)?;
     foreign::resolve(None, kind, &mut body).await?;
     let body = derived::settled(admin, kind, body).await?;
-    let mut steps = vec![Step::Put(row(kind, id, body), Expect::Any)];
+    let mut steps = vec![Step::Put(Row::of(kind, id, body), Expect::Any)];
     for name in &names {
         steps.push(Step::Put(snis::row(id, name, admin.now())?, Expect::Any));
     }
@@ -237,7 +236,7 @@ impl Draft {
     /// The row, and all that is to be done at once.
     async fn steps(self, admin: &Admin, aim: &Aim, expect: Expect) -> Result<(Row, Vec<Step>), Refusal> {
         let Self { kind, id, body, snis, now } = self;
-        let row = row(kind, id, body);
+        let row = Row::of(kind, id, body);
         if kind.collection() == "vaults" {
             vaults_together(admin, &row).await?;
         }

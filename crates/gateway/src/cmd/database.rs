@@ -94,7 +94,7 @@ fn dated(kind: Kind, id: Uuid, mut body: Map<String, Json>, before: Option<&Row>
     if kind.has_updated_at() {
         body.insert("updated_at".to_owned(), now);
     }
-    server::row(kind, id, body)
+    Row::of(kind, id, body)
 }
 
 async fn store(told: &Told) -> Result<Arc<dyn Store>> {
