@@ -15,7 +15,6 @@ use http_body_util::BodyExt;
 use postern_admin::server::route::Peer;
 use postern_admin::server::{
     About, AddressHealth, Admin, AdminOptions, Applied, Counts, Node, TargetHealth, UpstreamHealth, router,
-    row,
 };
 use postern_config::store::{
     Change, Changes, Expect, Filter, Kept, Key, OnDelete, Page, Revision, Row, Select, Step, Store,
@@ -295,7 +294,7 @@ impl Node for Stub {
         let checked = postern_model::check(read, self.plugins())?;
         let service = |entry: &Arc<postern_model::Entry<postern_model::entity::Service>>| {
             let Value::Object(body) = entry.record.to_json() else { panic!("a record") };
-            row(Kind::named("services").unwrap(), entry.id, body)
+            Row::of(Kind::named("services").unwrap(), entry.id, body)
         };
         let rows: Vec<Row> = checked.snapshot.services.iter().map(service).collect();
         let steps = rows.into_iter().map(|row| Step::Put(row, Expect::Any)).collect();
