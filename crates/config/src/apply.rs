@@ -99,12 +99,11 @@ impl<E: Effect> Apply<E> {
                 Err(violations)
             }
             Ok(prepared) => {
-                let broken = prepared.commit().into();
-                let mut state = self.lock();
-                let number = state.current.as_ref().map_or(1, |current| current.number + 1);
-                let current = Current { hash, snapshot, broken, since: Instant::now(), number };
-                self.tell(state.current.as_ref(), &current);
-                *state = State { current: Some(current), refused: None };
+                self.commit(prepared, |before, broken| {
+                    let number = before.current.as_ref().map_or(1, |current| current.number + 1);
+                    let current = Current { hash, snapshot, broken, since: Instant::now(), number };
+                    State { current: Some(current), refused: None }
+                });
                 Ok(())
             }
         }
@@ -121,13 +120,21 @@ impl<E: Effect> Apply<E> {
                 }
             }
             Ok(prepared) => {
-                let broken = prepared.commit().into();
-                let mut state = self.lock();
-                let now = Current { broken, ..current };
-                self.tell(state.current.as_ref(), &now);
-                state.current = Some(now);
+                self.commit(prepared, |before, broken| State {
+                    current: Some(Current { broken, ..current }),
+                    refused: before.refused.clone(),
+                });
             }
         }
+    }
+
+    /// Commits, and notes what is in effect from then on: `now` makes that of what was, and of the entities that are broken.
+    fn commit<P: Prepared>(&self, prepared: P, now: impl FnOnce(&State, Arc<[Arc<Broken>]>) -> State) {
+        let broken = prepared.commit().into();
+        let mut state = self.lock();
+        let now = now(&state, broken);
+        tell(&state, &now);
+        *state = now;
     }
 
     /// Notes that a configuration was refused before it came here: it could not be read.
@@ -145,30 +152,32 @@ impl<E: Effect> Apply<E> {
         &self.effect
     }
 
-    /// Tells of entities that are broken, once each, and of those that are mended.
-    fn tell(&self, before: Option<&Current>, now: &Current) {
-        /// More are counted, and shown by the status page.
-        const MOST: usize = 100;
-        let none: Arc<[Arc<Broken>]> = Arc::default();
-        let before = before.map_or(&none, |before| &before.broken);
-        fn named(all: &[Arc<Broken>]) -> HashMap<(&str, Uuid), &Arc<Broken>> {
-            all.iter().map(|broken| ((broken.kind.as_str(), broken.id), broken)).collect()
-        }
-        let (known, there) = (named(before), named(&now.broken));
-        let is_known = |broken: &Arc<Broken>| {
-            known.get(&(&broken.kind, broken.id)).is_some_and(|known| known.reasons == broken.reasons)
-        };
-        for broken in now.broken.iter().filter(|broken| !is_known(broken)).take(MOST) {
-            tracing::error!(entity = broken.path, id = %broken.id, reason = %broken, "cannot take effect; what needs it is closed");
-        }
-        let is_there = |broken: &Arc<Broken>| there.contains_key(&(broken.kind.as_str(), broken.id));
-        for broken in before.iter().filter(|broken| !is_there(broken)).take(MOST) {
-            tracing::info!(entity = broken.path, id = %broken.id, "is not broken any longer");
-        }
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells of entities that are broken, once each, and of those that are mended.
+fn tell(before: &State, now: &State) {
+    /// More are counted, and shown by the status page.
+    const MOST: usize = 100;
+    fn broken(state: &State) -> &[Arc<Broken>] {
+        state.current.as_ref().map_or(&[], |current| &current.broken)
+    }
+    let (before, now) = (broken(before), broken(now));
+    fn named(all: &[Arc<Broken>]) -> HashMap<(&str, Uuid), &Arc<Broken>> {
+        all.iter().map(|broken| ((broken.kind.as_str(), broken.id), broken)).collect()
+    }
+    let (known, there) = (named(before), named(now));
+    let is_known = |broken: &Arc<Broken>| {
+        known.get(&(&broken.kind, broken.id)).is_some_and(|known| known.reasons == broken.reasons)
+    };
+    for broken in now.iter().filter(|broken| !is_known(broken)).take(MOST) {
+        tracing::error!(entity = broken.path, id = %broken.id, reason = %broken, "cannot take effect; what needs it is closed");
+    }
+    let is_there = |broken: &Arc<Broken>| there.contains_key(&(broken.kind.as_str(), broken.id));
+    for broken in before.iter().filter(|broken| !is_there(broken)).take(MOST) {
+        tracing::info!(entity = broken.path, id = %broken.id, "is not broken any longer");
     }
 }
 

@@ -113,11 +113,8 @@ pub(crate) async fn told(options: &Options) -> Result<Told> {
     let trust = trust(&settings, &local).await?;
     let remote = Arc::new(default_vaults(&settings, trust.clone())?);
     let mut texts = Texts::new();
-    for (key, text) in settings.of_node() {
-        // Read above and below, each in its own way.
-        if !matches!(key, "lua_ssl_trusted_certificate" | "declarative_config_string" | "vaults") {
-            texts.insert(key.to_owned(), dereferenced(text.expose(), key, &remote).await?);
-        }
+    for (key, text) in node_texts(&settings) {
+        texts.insert(key.to_owned(), dereferenced(text.expose(), key, &remote).await?);
     }
     let prefix = settings.prefix();
     texts.insert("prefix".to_owned(), Secret::from(prefix.to_string_lossy().as_ref()));
@@ -134,15 +131,15 @@ pub(crate) async fn told(options: &Options) -> Result<Told> {
 /// What the settings of a node mean, but for those that hold a reference: these are as if they were not set. For commands that
 /// must do without a vault.
 pub(crate) fn node_without_references(settings: &Settings) -> Result<Node, Failure> {
-    let mut texts = Texts::new();
-    for (key, text) in settings.of_node() {
-        let is_read_elsewhere =
-            matches!(key, "lua_ssl_trusted_certificate" | "declarative_config_string" | "vaults");
-        if !is_read_elsewhere && !Template::has_reference(text.expose()) {
-            texts.insert(key.to_owned(), text.clone());
-        }
-    }
-    node(&texts)
+    let texts = node_texts(settings).filter(|(_, text)| !Template::has_reference(text.expose()));
+    node(&texts.map(|(key, text)| (key.to_owned(), text.clone())).collect())
+}
+
+/// The settings of a node, but for those that are read before it, each in its own way.
+fn node_texts(settings: &Settings) -> impl Iterator<Item = (&str, &Secret)> {
+    let is_read_before =
+        |key: &str| matches!(key, "lua_ssl_trusted_certificate" | "declarative_config_string" | "vaults");
+    settings.of_node().filter(move |(key, _)| !is_read_before(key))
 }
 
 /// The same with the configuration, for a node that is to run.
@@ -525,7 +522,7 @@ pub(crate) async fn settings_violations(settings: &Settings) -> Result<Vec<Viola
         }));
     }
     if violations.iter().all(|violation| violation.severity != postern_model::Severity::Error) {
-        trust(settings, &default_vaults(settings, Trust::none())?).await?;
+        trust_here(settings).await?;
         let node = node_without_references(settings)?;
         if let Err(Failure { message, hint }) = admin::check(settings, &node.admin) {
             violations.push(Violation::error("", None, message).with_hint_if(hint));

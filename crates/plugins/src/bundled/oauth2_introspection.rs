@@ -12,7 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_lc_rs::digest;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, StatusCode};
 use postern_model::field::{Field, HTTP_PROTOCOLS, PluginSchema, Rule, Schema, TEXT, Type};
@@ -213,12 +212,6 @@ impl Kept {
     }
 }
 
-fn sha256(context: digest::Context) -> [u8; 32] {
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
-}
-
 /// Why a request is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Refusal {
@@ -329,18 +322,11 @@ impl Introspection {
 
     /// What an answer is kept by: each part with its length, so that no two requests share one by the way they are cut.
     fn key(&self, request: &Request, token: &Secret) -> [u8; 32] {
-        let mut hash = digest::Context::new(&digest::SHA256);
-        let mut add = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
-        };
-        add(&self.terms);
-        add(token.expose().as_bytes());
-        if self.introspect_request {
-            add(request.method.as_str().as_bytes());
-            add(request.client_path().as_bytes());
+        let asked = Hashed::of("an answer about a token").fixed(self.terms).field(token.expose());
+        match self.introspect_request {
+            true => asked.field(request.method.as_str()).field(request.client_path()).end(),
+            false => asked.end(),
         }
-        sha256(hash)
     }
 
     /// Asks, once for all that ask at the same time.
