@@ -20,7 +20,7 @@ use crate::store::Revision;
 /// Where configurations come from. It may live on a thread that is busy with something else for long.
 #[async_trait]
 pub trait Source: Send {
-    /// Waits until there may be something new. Whoever stops waiting misses nothing.
+    /// Waits until there may be something new. Cancel safe.
     async fn changed(&mut self);
 
     /// What is new; `None` where nothing is. `asked`: a person wants to see it done even then.

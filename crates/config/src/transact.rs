@@ -1,6 +1,6 @@
 //! Transactions: whatever brings a configuration, it takes effect here, one after the other.
 //!
-//! Owns: the loop, which has a task of its own: whoever asked for a change and goes away neither stops nor halves it. It may run
+//! Owns: the loop, which has a task of its own: a client that disconnects neither cancels its change nor leaves half of it. It may run
 //! on a thread of its own, which is busy for as long as a configuration takes to be made. Must not know: what is made of a
 //! configuration ([`crate::apply`]), where it comes from ([`crate::source`]).
 
@@ -51,7 +51,7 @@ impl Requests {
         self.ask(What::Reload).await
     }
 
-    /// Has a document put in effect. Whoever stops waiting does not stop it.
+    /// Has a document put in effect. Dropping the future does not cancel it.
     ///
     /// # Errors
     /// Everything that stands against it; what was in effect still is.
@@ -67,7 +67,7 @@ impl Requests {
     }
 }
 
-/// Reads and checks a document that somebody brings.
+/// Reads and checks a document that came by the Admin API.
 pub type Read = Box<dyn Fn(&[u8]) -> Result<Loaded, Vec<Violation>> + Send>;
 
 /// The loop.
@@ -118,7 +118,7 @@ impl<E: Effect> Transactions<E> {
         }
     }
 
-    /// Until nobody can ask any longer.
+    /// Runs until every [`Requests`] is dropped.
     pub async fn run(mut self) {
         loop {
             // Only waiting is ever cut off here; what was begun is done to its end.

@@ -27,7 +27,7 @@ use crate::own_tls;
 use crate::report::Failure;
 use crate::serve::Serve;
 
-/// How many connections there may be. Whoever leaves connections open keeps nobody out: the longest idle one makes room.
+/// How many connections there may be. Leaked connections lock nobody out: the longest idle one is closed for a new one.
 const CONNECTIONS: Bounds = Bounds { all: 256, strangers: 256, peer: 128 };
 
 /// The listener, until it is dropped.

@@ -1,6 +1,6 @@
 //! The threads of a node beside those that serve requests.
 //!
-//! Owns: that nobody waits for somebody else's work: one thread compiles configurations, one does the input and output of
+//! Owns: which work runs on which thread, so that none delays another: one thread compiles configurations, one does the input and output of
 //! plugins, secrets, names and databases, and the main one has the Admin API, the status pages and signals. Must not know: what
 //! is done on them.
 

@@ -51,7 +51,7 @@ pub fn name_of(kind: Kind, body: &Body) -> Option<&str> {
     kind.known_by().into_iter().find_map(name)
 }
 
-/// A credential is no name, and a certificate is none for people.
+/// Whether a field can be shown as the name of an entity: credentials and certificates cannot.
 fn is_name(kind: Kind, field: &str) -> bool {
     !kind.is_secret(field) && field != "cert"
 }

@@ -96,7 +96,7 @@ pub enum AuditLog {
     OwnLog,
     /// Nowhere.
     Off,
-    /// Whoever takes lines of JSON; it must not wait.
+    /// A function that takes each record as a line of JSON. It must not block.
     Lines(Arc<dyn Fn(String) + Send + Sync>),
 }
 

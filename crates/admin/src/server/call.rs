@@ -27,7 +27,7 @@ pub(crate) struct Call<'a> {
     pub(crate) prefix: &'static str,
 }
 
-/// An answer, or why there is none.
+/// The response, or the refusal that becomes one.
 pub(crate) type Answered = Result<Response, Refusal>;
 
 impl Call<'_> {

@@ -30,8 +30,8 @@ pub(crate) async fn settled(
     settled.map_err(|violation| Refusal::Schema(vec![violation]))
 }
 
-/// Puts into a checked body what follows from it: a hash in place of a password, the digest of a certificate. Whoever
-/// fills a store by other ways does so too. A password takes some 20 milliseconds.
+/// Replaces and adds the fields of a checked body that are derived from others: passwords by their hashes, the digest of a
+/// certificate. Everything that writes to a store calls it. Hashing a password takes some 20 milliseconds.
 ///
 /// # Errors
 /// What is wrong with the body.

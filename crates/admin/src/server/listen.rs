@@ -165,8 +165,8 @@ pub fn refuse_open(address: SocketAddr, is_known: bool) -> Result<(), StartError
     }
 }
 
-/// Serves other pages on these sockets, with the same limits of number and time; over TLS where a socket comes with it. Nobody is asked who they are: what
-/// the pages show is for whoever reaches the address.
+/// Serves other pages on these sockets, with the same limits on connections and time, over TLS for sockets that come with a
+/// configuration for it. There is no authentication: the pages are public to all who can reach the address.
 ///
 /// # Errors
 /// A socket without an address. Nothing listens then.

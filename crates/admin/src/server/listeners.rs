@@ -1,6 +1,6 @@
 //! What a node listens on, as Kong tells it at `/`: controllers look there for the listener that they are to program.
 //!
-//! Owns: the form, made of the settings' texts. Must not know: sockets; whoever starts them checks these texts.
+//! Owns: the form, made of the settings' texts. Must not know: sockets. The texts were validated when the listeners were started.
 
 use serde_json::{Map, Value, json};
 

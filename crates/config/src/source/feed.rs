@@ -37,7 +37,7 @@ pub trait Feed: Send + Sync + Debug {
     async fn changed(&self, revision: Revision);
 }
 
-/// Every row as of one moment, a thousand at a time. Whoever drops it ends the reading.
+/// Every row as of one moment, a thousand at a time. Dropping it ends the read.
 #[derive(Debug)]
 pub struct Batches {
     batches: mpsc::Receiver<Vec<Body>>,
@@ -131,7 +131,7 @@ impl Feed for StoreFeed {
     }
 }
 
-/// Work on another runtime, which ends when nobody waits for it.
+/// Work on another runtime. Dropping it aborts the work.
 #[derive(Debug)]
 struct Task<T>(JoinHandle<T>);
 

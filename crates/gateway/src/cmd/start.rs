@@ -236,7 +236,7 @@ impl Hints {
     }
 }
 
-/// Serves until a signal to end. Meanwhile, somebody may ask to have the configuration read again; nobody waits for that here.
+/// Serves until a signal to end. Reloads that signals ask for run concurrently, so that they delay no other signal.
 /// `reopen_logs`: log files may have been moved away.
 async fn until_told_to_end(
     requests: &Requests,
@@ -266,7 +266,7 @@ async fn until_told_to_end(
     }
 }
 
-/// What systemd is told of a service of the type `notify`. Elsewhere nobody listens.
+/// Notifies systemd, for services of type `notify`. Does nothing elsewhere.
 fn tell_service_manager(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         tracing::warn!(%error, "the service manager could not be told of the state of this service");

@@ -1,6 +1,6 @@
 //! An entity of a store that cannot take effect, and what can still be read of it.
 //!
-//! Owns: what whoever serves needs to know to close what depends on it, and nothing else. Must not know: why it is broken
+//! Owns: what the data plane needs to close what depends on the entity, and nothing else. Must not know: why it is broken
 //! (`check/rows` does). It holds no values of the body besides names and identifiers: they may be credentials.
 
 use std::fmt::{self, Display, Formatter};

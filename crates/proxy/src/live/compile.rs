@@ -70,7 +70,7 @@ pub struct Maker {
     tls: Mutex<HashMap<u64, Weak<ClientConfig>>>,
 }
 
-/// What configurations in effect were made of. Whoever makes the next one reads it; only a commit writes.
+/// What the configuration in effect is made of, for the next one to reuse. Only a commit writes it.
 #[derive(Default)]
 struct Kept {
     upstreams: HashMap<Uuid, Weak<Balancer>>,

@@ -1,10 +1,9 @@
-//! Who has a connection to the Admin API, and whose ends when another one comes.
+//! Bounds on the connections to the Admin API and the status pages.
 //!
-//! Owns: how many there may be, of one peer and in all, and which one makes room. Must not know: sockets, requests.
+//! Owns: how many connections there may be, in all and from one peer, and which one is closed to make room. Must not know: sockets, requests.
 //!
-//! Places are for whoever the guard let in. Whoever never showed that may come, too, but has only a part of them; and of
-//! two connections that wait for a request, theirs ends first. A connection with a request under way never ends for
-//! another: where all are busy, the new one is refused.
+//! Connections that have never passed the guard share a part of the places only, and of two idle connections theirs is closed
+//! first. A connection with a request under way is never closed for another: if all are busy, the new one is refused.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -15,7 +15,7 @@ use crate::snapshot::{Part, Remains};
 /// No name that something is found by is longer.
 const MAX_NAME: usize = 1024;
 
-/// What can be read of a body; of none at all, nothing.
+/// The parts of a body that can be read. Without a body, none can.
 pub(super) fn of(kind: &str, body: Option<&Map<String, Json>>) -> Remains {
     let Some(kind) = Kind::named(kind) else {
         // Nobody can need what this version does not know.

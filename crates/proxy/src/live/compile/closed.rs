@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::work::Work;
 use super::{Cell, ServiceRef};
 
-/// Whatever it was, it comes first, and lets nobody through.
+/// Stands in for a plugin that cannot be identified: it runs first, and answers every request with 503.
 static UNKNOWN: PluginSchema = PluginSchema {
     name: "unknown",
     priority: i32::MAX,
@@ -37,7 +37,7 @@ pub(super) static NOBODY: Definition = Definition {
     make: |_, _| Err(String::new()),
 };
 
-/// Who has no say in the directory.
+/// Consumers that are left out of the directory.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Consumers {
     These(HashSet<Uuid>),
@@ -134,7 +134,7 @@ pub(super) fn server_names(snapshot: &Snapshot) -> impl Iterator<Item = &str> {
 }
 
 impl Work<'_> {
-    /// Instances of plugins that are broken rows: they let nobody through where they are bound.
+    /// Instances for plugins that are broken rows: they answer 503 in their scope.
     pub(super) fn closed_instances(&self, snapshot: &Snapshot) -> Vec<Instance> {
         of(snapshot, "plugins").filter_map(|broken| self.closed_instance(broken)).collect()
     }
