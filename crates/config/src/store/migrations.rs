@@ -47,16 +47,8 @@ pub async fn list(options: &PostgresOptions) -> Result<Vec<Migration>, OpenError
 /// # Errors
 /// When the database cannot be used, or a newer version has changed it.
 pub async fn up(options: &PostgresOptions) -> Result<Vec<String>, OpenError> {
-    let once = async || {
-        let mut connection = Server::new(options.clone()).connect().await?;
-        run::<Server>(&mut connection, POSTGRES).await
-    };
-    match once().await {
-        // Another node may have made the tables this moment: seen once on a busy machine, in spite of the lock. All or
-        // nothing was done, so it is looked at again.
-        Err(OpenError::Store(_)) => once().await,
-        other => other,
-    }
+    let mut connection = Server::new(options.clone()).connect().await?;
+    run::<Server>(&mut connection, POSTGRES).await
 }
 
 /// That nothing is lacking.

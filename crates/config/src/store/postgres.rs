@@ -75,7 +75,9 @@ impl Database for Server {
         SELECT pg_advisory_xact_lock(hashtext('postern'), hashtext(coalesce(current_schema(), '')))";
     const BEGIN_READ: &'static str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
     const COMMIT: &'static str = "NOTIFY postern; COMMIT";
-    const PREPARED: &'static str = "SELECT 1::bigint WHERE to_regclass('postern_migrations') IS NOT NULL";
+    // Not by `to_regclass`: it may answer from a cache of names that was filled before this transaction waited for its lock.
+    const PREPARED: &'static str = "SELECT 1::bigint FROM pg_catalog.pg_class \
+        WHERE relname = 'postern_migrations' AND pg_catalog.pg_table_is_visible(oid)";
     const POLL: Duration = Duration::from_millis(500);
 
     fn patience(&self) -> Duration {
