@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use postern_secrets::Template;
+use postern_secrets::backend::env::Env;
+use postern_secrets::trail::Trail;
+
 use super::*;
 
 fn told(file: &Path) -> String {
