@@ -132,8 +132,7 @@ impl Serve {
 
     /// What a start would say of all of them beyond what the document says by itself.
     pub(crate) fn problems(&self, snapshot: &Snapshot) -> Vec<Violation> {
-        let problems = self.compiler.maker().check(snapshot).err().unwrap_or_default();
-        problems.iter().map(Problem::violation).collect()
+        self.compiler.maker().violations(snapshot)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
@@ -179,9 +178,7 @@ pub(crate) fn problems(
 ) -> Result<Vec<Violation>, Failure> {
     let node = boot::node_without_references(settings)?;
     let facts = Arc::new(Facts { trust: trust.clone(), ..Facts::default() });
-    let maker = maker(&node, trust, facts, &Handle::current())?;
-    let problems = maker.check(snapshot).err().unwrap_or_default();
-    Ok(problems.iter().map(Problem::violation).collect())
+    Ok(maker(&node, trust, facts, &Handle::current())?.violations(snapshot))
 }
 
 impl Effect for Serve {

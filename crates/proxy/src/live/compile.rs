@@ -197,6 +197,11 @@ impl Maker {
         if work.problems.is_empty() { Ok(()) } else { Err(work.problems) }
     }
 
+    /// The same, as violations of a document.
+    pub fn violations(&self, snapshot: &Snapshot) -> Vec<Violation> {
+        self.check(snapshot).err().unwrap_or_default().iter().map(Problem::violation).collect()
+    }
+
     /// The configuration for connections to an upstream, and a number that is another one for another configuration.
     fn client_tls(&self, tls: &ClientTls<'_>) -> Result<(Arc<ClientConfig>, u64), String> {
         let texts = |certificate: &postern_model::entity::Certificate| {

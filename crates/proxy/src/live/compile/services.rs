@@ -116,8 +116,7 @@ impl Work<'_> {
         balancer
     }
 
-    /// The balancer of a host that is no upstream's name.
-    /// `is_secret`: the host came from a vault.
+    /// The balancer of a host that is no upstream's name. `is_secret`: the host came from a vault.
     fn single(&mut self, host: &str, port: u16, is_secret: bool) -> Arc<Balancer> {
         let key = (host.to_owned(), port);
         let made = |used: &Used| match used {
